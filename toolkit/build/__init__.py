@@ -1,0 +1,1 @@
+"""From a frozen plan to finished shards: plan, worker, executors, ledger."""

@@ -1,0 +1,96 @@
+"""What can be wrong with the outside world, each as one sentence a user can act on.
+
+A wrong *argument* is a ``ValueError``.  A wrong *file* is a :class:`CtxtoolError`.  Only the shard
+worker turns a :class:`SampleError` into a reason code, only the command line turns the rest into
+an exit code.
+"""
+
+import os
+from typing import ClassVar
+
+
+class CtxtoolError(Exception):
+    """Something outside the program is not as it must be; ``str()`` is one clear sentence."""
+
+
+class SampleError(CtxtoolError):
+    """One recording cannot be used; ``reason`` is the code its manifest row gets."""
+
+    reason: ClassVar[str] = "error"
+
+
+class FileError(SampleError):
+    """A file is not what it claims to be.
+
+    The sentence reads ``{path}: {place}: expected {expected}, found {found}``.
+    """
+
+    reason: ClassVar[str] = "bad_file"
+
+    def __init__(
+        self, path: "str | os.PathLike[str]", place: str, *, expected: str, found: str
+    ) -> None:
+        self.path, self.place = os.fspath(path), place
+        self.expected, self.found = expected, found
+        super().__init__(path, place, expected, found)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.place}: expected {self.expected}, found {self.found}"
+
+    def __reduce__(self) -> "tuple[object, ...]":
+        # Keyword arguments do not survive the default pickling between worker and parent.
+        return _rebuild, (type(self), self.path, self.place, self.expected, self.found)
+
+
+class SkeletonFileError(FileError):
+    """A pose file (``.skeleton``, Kinetics or OpenPose JSON) is damaged or of another format."""
+
+    reason: ClassVar[str] = "bad_skeleton"
+
+
+class VideoFileError(FileError):
+    """A video cannot be opened, holds no picture, or breaks off with a decoding error."""
+
+    reason: ClassVar[str] = "bad_video"
+
+
+class NoBodyError(SampleError):
+    """No frame of the recording holds a body."""
+
+    reason: ClassVar[str] = "no_body"
+
+
+class TooShortError(SampleError):
+    """The recording has fewer frames than the user asked for."""
+
+    reason: ClassVar[str] = "too_short"
+
+
+class MisalignedError(SampleError):
+    """Poses and video do not belong together within the tolerance."""
+
+    reason: ClassVar[str] = "misaligned"
+
+
+class DataNotFoundError(CtxtoolError):
+    """No raw data lies where it was looked for; says what to do."""
+
+
+class TableError(FileError):
+    """A CSV table, label file or layout file given by the user is not as documented."""
+
+    reason: ClassVar[str] = "bad_table"
+
+
+class PlanError(CtxtoolError):
+    """The output folder was built with other parameters or from other inputs."""
+
+
+class ShardError(FileError):
+    """A shard, sidecar, manifest or dataset.json is damaged, foreign or of another version."""
+
+    reason: ClassVar[str] = "bad_shard"
+
+
+def _rebuild(kind: type[FileError], path: str, place: str, expected: str, found: str) -> FileError:
+    return kind(path, place, expected=expected, found=found)
