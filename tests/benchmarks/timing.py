@@ -1,0 +1,47 @@
+"""Alternating timings of rival ways to do one job, so that ratios hold on a busy machine."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+
+def measure(
+    cases: Mapping[str, Callable[[], int | float]], rounds: int = 7
+) -> dict[str, list[float]]:
+    """Run every case once per round, in turn, and return its rates in units a second.
+
+    A case does its whole job and returns how many units (bytes, files, frames) it did.
+    The first, unmeasured round warms caches and finds out if a case breaks.
+    """
+    for run in cases.values():
+        run()
+    rates: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, run in cases.items():
+            begin = time.perf_counter()
+            units = run()
+            rates[name].append(units / (time.perf_counter() - begin))
+    return rates
+
+
+def ratio(rates: Mapping[str, Sequence[float]], name: str, to: str) -> float:
+    """Return the median over rounds of one case's rate divided by another's in the same round."""
+    return statistics.median(a / b for a, b in zip(rates[name], rates[to], strict=True))
+
+
+def print_table(
+    title: str,
+    rates: Mapping[str, Sequence[float]],
+    *,
+    peer: str,
+    unit: str = "files/s",
+    scale: float = 1.0,
+) -> None:
+    """Print the median rate of each case, divided by ``scale``, and its ratio to the peer."""
+    width = max(map(len, rates))
+    print(f"\n{title} ({len(rates[peer])} alternating rounds, medians)")
+    print(f"{'':{width}}  {unit:>12}  {'x peer':>7}  {'lowest':>9}  {'highest':>9}")
+    for name, values in rates.items():
+        low, middle, high = (f(values) / scale for f in (min, statistics.median, max))
+        times = ratio(rates, name, peer)
+        print(f"{name:{width}}  {middle:12,.1f}  {times:7.2f}  {low:9,.1f}  {high:9,.1f}")
