@@ -82,7 +82,9 @@ class SkeletonLayout:
         except KeyError as error:
             raise ValueError(f"a skeleton layout needs the key {error}") from error
         except TypeError as error:
-            raise ValueError(f"a skeleton layout holds a value of the wrong kind: {error}") from error
+            raise ValueError(
+                f"a skeleton layout holds a value of the wrong kind: {error}"
+            ) from error
 
 
 def _reachable(start: int, bones: tuple[tuple[int, int], ...]) -> set[int]:
@@ -152,8 +154,8 @@ class SkeletonSequence:
         return f"SkeletonSequence({self.layout.name}, {T} frames, {M} bodies)"
 
 
-_NTU_SIDE = "shoulder elbow wrist hand".split()
-_NTU_LEG = "hip knee ankle foot".split()
+_NTU_SIDE = ["shoulder", "elbow", "wrist", "hand"]
+_NTU_LEG = ["hip", "knee", "ankle", "foot"]
 NTU25 = SkeletonLayout(
     name="ntu25",
     joints=(

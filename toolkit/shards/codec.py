@@ -1,0 +1,49 @@
+"""Stored pictures: JPEG bytes to RGB arrays and back."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+Buffer = bytes | memoryview | Picture
+
+# OpenCV before 4.11 cannot hand out RGB itself and swaps in a second pass.
+_RGB_FLAG: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
+
+
+def encode_picture(rgb: Picture, quality: int = 90) -> bytes:
+    """Compress an RGB picture (H, W, 3) uint8 to JPEG; raises ``ValueError`` if it is not one."""
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"a picture is uint8 (H, W, 3), got {rgb.dtype} {rgb.shape}")
+    done, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"OpenCV cannot encode a picture of {rgb.shape}")
+    return data.tobytes()
+
+
+def decode_picture(jpeg: Buffer) -> Picture:
+    """Return the RGB picture (H, W, 3) uint8; raises ``ValueError`` on bytes that are no JPEG."""
+    data = np.frombuffer(jpeg, np.uint8)
+    flag = cv2.IMREAD_COLOR if _RGB_FLAG is None else _RGB_FLAG
+    picture = cv2.imdecode(data, flag) if data.size else None
+    if picture is None:
+        raise ValueError(f"{data.size} bytes that are not a JPEG picture")
+    return cast(Picture, picture if _RGB_FLAG is not None else _swapped(picture))
+
+
+def decode_pictures(jpegs: Sequence[Buffer]) -> Picture:
+    """Return pictures of one size stacked, (T, H, W, 3) uint8; repeated buffers decode once."""
+    first = decode_picture(jpegs[0])
+    out = np.empty((len(jpegs), *first.shape), np.uint8)
+    seen: dict[int, int] = {}
+    for i, jpeg in enumerate(jpegs):
+        earlier = seen.setdefault(id(jpeg), i)
+        out[i] = out[earlier] if earlier != i else first if i == 0 else decode_picture(jpeg)
+    return out
+
+
+def _swapped(picture: Any) -> Any:
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)

@@ -1,0 +1,66 @@
+"""Files that are either whole or absent: write aside, flush to the disk, rename."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import ShardError
+
+_BLOCK = 1 << 22
+
+
+def flush_to_disk(path: Path) -> None:
+    """Make the kernel write a file or a folder's entries out before anything names it as done."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def rename_durably(source: Path, target: Path) -> None:
+    """Move a flushed file to its final name and make the new name survive a power cut."""
+    source.replace(target)
+    flush_to_disk(target.parent)
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a file aside and give it the name ``path`` only when it is whole."""
+    aside = path.with_name(f".{path.name}.writing")
+    try:
+        write(aside)
+        flush_to_disk(aside)
+        rename_durably(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write a JSON file atomically, readable by people, keys in the order given."""
+    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON object; raises ``ShardError`` naming the file when it is none."""
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ShardError(path, "file", expected=what, found=str(error.strerror)) from error
+    except (ValueError, RecursionError) as error:
+        raise ShardError(path, "content", expected=what, found=str(error)) from error
+    if not isinstance(data, dict):
+        raise ShardError(path, "line 1", expected=what, found=f"a JSON {type(data).__name__}")
+    return data

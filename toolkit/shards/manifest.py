@@ -1,0 +1,82 @@
+"""The manifest: one row for every planned sample, for pandas."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from toolkit.errors import ShardError
+from toolkit.shards.files import write_atomically
+from toolkit.shards.schema import MANIFEST_FILE
+
+OK = "ok"
+
+# Column -> pandas type; facts (setup, youtube_id, ...) and split_* columns come on top.
+COLUMNS: dict[str, str] = {
+    "sample_id": "string",
+    "status": "string",
+    "detail": "string",
+    "label": "int32",
+    "label_name": "string",
+    "n_frames": "Int32",
+    "n_clips": "Int32",
+    "n_bodies": "Int32",
+    "fps": "Float64",
+    "video_frames": "Int32",
+    "max_drift_ms": "Float64",
+    "width": "Int32",
+    "height": "Int32",
+    "shard": "Int32",
+    "shard_row": "Int32",
+    "poses": "string",
+    "video": "string",
+    "poses_bytes": "Int64",
+    "video_bytes": "Int64",
+}
+SPLIT_PREFIX = "split_"
+
+
+def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Return the manifest of a data set folder (or of the Parquet file itself), sorted by id.
+
+    Raises ``ShardError`` naming the file when it is missing, damaged or lacks a column.
+    """
+    file = Path(path)
+    file = file / MANIFEST_FILE if file.is_dir() else file
+    try:
+        frame = pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        found = "nothing there" if isinstance(error, FileNotFoundError) else str(error)
+        raise ShardError(file, "file", expected="a Parquet manifest", found=found) from error
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise ShardError(file, "columns", expected=f"a column {missing[0]}", found="none")
+    return frame
+
+
+def manifest_frame(rows: Iterable[Mapping[str, Any]], splits: Sequence[str]) -> pd.DataFrame:
+    """Return typed manifest rows sorted by id; facts follow the fixed columns in order of name."""
+    frame = pd.DataFrame(list(rows))
+    split_columns = [SPLIT_PREFIX + split for split in splits]
+    facts = sorted(set(frame.columns) - set(COLUMNS) - set(split_columns))
+    frame = frame.reindex(columns=[*COLUMNS, *split_columns, *facts])
+    types = COLUMNS | dict.fromkeys(split_columns, "string")
+    types |= {name: _fact_type(frame[name]) for name in facts}
+    return frame.astype(types).sort_values("sample_id", ignore_index=True)
+
+
+def write_manifest(frame: pd.DataFrame, folder: Path) -> None:
+    """Write the manifest of a data set folder, whole or not at all."""
+    write_atomically(folder / MANIFEST_FILE, lambda aside: frame.to_parquet(aside, index=False))
+
+
+def splits_of(frame: pd.DataFrame) -> list[str]:
+    """Return the splits a manifest has columns for."""
+    return [c.removeprefix(SPLIT_PREFIX) for c in frame.columns if c.startswith(SPLIT_PREFIX)]
+
+
+def _fact_type(values: "pd.Series[Any]") -> str:
+    known = values.dropna()
+    return "Int32" if len(known) and all(isinstance(v, int) for v in known) else "string"

@@ -1,0 +1,338 @@
+"""Shards out: tables, samples, clips and windows of one shard or of a whole data set.
+
+HDF5 says once where each contiguous table lies; after that every read is one ``pread`` at a file
+offset, without HDF5's process-wide lock and safe to share between threads.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit import clips
+from toolkit.errors import ShardError
+from toolkit.shards.codec import Picture, decode_pictures
+from toolkit.shards.schema import FORMAT_NAME, FORMAT_VERSION, PICTURE_TABLES, Table, tables
+from toolkit.skeleton import SkeletonLayout
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames of one sample; T frames, 2 bodies, V joints, C channels.
+
+    ``joints`` (T, 2, V, C), ``present`` (T, 2) 0/1, ``tracking`` (T, 2, V), ``pixels``
+    (T, 2, V, 2), ``video_index`` and ``drift_s`` (T,); ``jpegs`` holds one buffer a frame, a
+    looped frame the same buffer again, and is empty in a skeleton-only data set.
+    """
+
+    joints: NDArray[np.float32]
+    present: NDArray[np.uint8]
+    tracking: NDArray[np.uint8]
+    pixels: NDArray[np.float32]
+    video_index: NDArray[np.int32]
+    drift_s: NDArray[np.float32]
+    jpegs: Sequence[memoryview] = ()
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def pictures(self) -> Picture:
+        """Decode the frames to RGB, (T, H, W, 3) uint8; ``ValueError`` without pictures."""
+        if not self.jpegs:
+            raise ValueError("this window holds no pictures: the data set is skeleton-only")
+        return decode_pictures(self.jpegs)
+
+
+# Field of a window -> table it is read from.
+_FRAME_TABLES = {
+    "joints": "skeleton/joints",
+    "present": "skeleton/present",
+    "tracking": "skeleton/tracking",
+    "pixels": "skeleton/pixels",
+    "video_index": "frame/video_index",
+    "drift_s": "frame/drift_s",
+}
+
+
+class _Place(NamedTuple):
+    """Where a table's elements lie in the file."""
+
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+class _Index(NamedTuple):
+    """What is known of a shard after one look: small tables in memory, the rest as places."""
+
+    layout: SkeletonLayout
+    places: dict[str, _Place]
+    ids: list[str]
+    labels: NDArray[np.int32]
+    rows: NDArray[np.int64]
+    clip_sample: NDArray[np.int32]
+    clip_start: NDArray[np.int64]
+    clip_n_valid: NDArray[np.uint8]
+    jpeg_offset: NDArray[np.int64] | None
+
+
+class ShardReader:
+    """Reads one shard; ``len`` is its number of samples.
+
+    The file is opened on first use and once per process, so a reader made in the parent may be
+    pickled to workers or survive a fork.  Raises :class:`~toolkit.errors.ShardError` naming file
+    and table when the shard is damaged, of another version or refers to other files.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._opened: tuple[int, int, _Index] | None = None
+
+    def __enter__(self) -> "ShardReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_opened": None}
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; the next access opens it again."""
+        opened, self._opened = getattr(self, "_opened", None), None
+        if opened is not None and opened[0] == os.getpid():
+            os.close(opened[1])
+
+    def __len__(self) -> int:
+        return len(self._index.labels)
+
+    @property
+    def layout(self) -> SkeletonLayout:
+        """The skeleton layout of every sample in the shard."""
+        return self._index.layout
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether frames were stored beside the skeletons."""
+        return self._index.jpeg_offset is not None
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """The ids, in stored order."""
+        return self._index.ids
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The class of each sample, (S,)."""
+        return self._index.labels
+
+    @property
+    def n_frames(self) -> NDArray[np.int64]:
+        """The number of frames of each sample, (S,)."""
+        return np.diff(self._index.rows)
+
+    @property
+    def n_clips(self) -> int:
+        """How many clips the shard lists, over all samples."""
+        return len(self._index.clip_start)
+
+    def clips_of(self, sample: int) -> NDArray[np.intp]:
+        """Return the numbers of a sample's clips."""
+        return np.flatnonzero(self._index.clip_sample == self._checked(sample))
+
+    def sample(self, sample: int) -> Window:
+        """Return all frames of a sample."""
+        first, end = self._bounds(sample)
+        return self._read(first, np.arange(end - first))
+
+    def window(self, sample: int, start: int, length: int = clips.CLIP_LENGTH) -> Window:
+        """Return ``length`` consecutive frames from ``start``, counted within the sample.
+
+        A sample shorter than ``length`` loops (MODEL_SPEC 7.2 O2) and is read from ``start`` 0.
+        Raises ``IndexError`` when the window leaves the sample.
+        """
+        first, end = self._bounds(sample)
+        n_valid = min(length, end - first)
+        if not 0 <= start <= end - first - n_valid:
+            raise IndexError(
+                f"sample {sample} has {end - first} frames: no {length} frames from {start}"
+            )
+        return self._read(first + start, clips.loop(0, n_valid, length))
+
+    def clip(self, clip: int, length: int = clips.CLIP_LENGTH) -> Window:
+        """Return one listed clip, a short last one looped from its own valid frames."""
+        index = self._index
+        if not 0 <= clip < self.n_clips:
+            raise IndexError(f"{self.path} has {self.n_clips} clips, no number {clip}")
+        n_valid = int(index.clip_n_valid[clip])
+        return self._read(int(index.clip_start[clip]), clips.loop(0, n_valid, length))
+
+    def _checked(self, sample: int) -> int:
+        if not 0 <= sample < len(self):
+            raise IndexError(f"{self.path} has {len(self)} samples, no number {sample}")
+        return sample
+
+    def _bounds(self, sample: int) -> tuple[int, int]:
+        rows = self._index.rows
+        self._checked(sample)
+        return int(rows[sample]), int(rows[sample + 1])
+
+    def _read(self, first: int, order: NDArray[np.int64]) -> Window:
+        """Read the frames ``first + order``; ``order`` covers 0..its maximum without holes."""
+        handle, index = self._open()
+        end = first + int(order.max()) + 1
+        columns = {
+            field: _read_rows(self.path, handle, index.places[table], first, end)[order]
+            for field, table in _FRAME_TABLES.items()
+        }
+        return Window(**columns, jpegs=self._read_jpegs(first, end, order))
+
+    def _read_jpegs(self, first: int, end: int, order: NDArray[np.int64]) -> list[memoryview]:
+        handle, index = self._open()
+        if index.jpeg_offset is None:
+            return []
+        offsets = index.jpeg_offset[first : end + 1].tolist()
+        base = offsets[0]
+        place = index.places["rgb/data"]
+        data = memoryview(_pread(self.path, handle, place.offset + base, offsets[-1] - base))
+        parts = [data[a - base : b - base] for a, b in itertools.pairwise(offsets)]
+        return [parts[i] for i in order.tolist()]
+
+    @property
+    def _index(self) -> _Index:
+        return self._open()[1]
+
+    def _open(self) -> tuple[int, _Index]:
+        if self._opened is None or self._opened[0] != os.getpid():
+            index = _read_index(self.path)
+            self._opened = (os.getpid(), os.open(self.path, os.O_RDONLY), index)
+        return self._opened[1], self._opened[2]
+
+
+def _pread(path: Path, handle: int, offset: int, n_bytes: int) -> bytes:
+    data = os.pread(handle, n_bytes, offset)
+    if len(data) != n_bytes:
+        raise ShardError(
+            path, f"byte {offset}", expected=f"{n_bytes} bytes", found=f"{len(data)} (truncated)"
+        )
+    return data
+
+
+def _read_rows(path: Path, handle: int, place: _Place, first: int, end: int) -> NDArray[Any]:
+    rest = place.shape[1:]
+    row_bytes = place.dtype.itemsize * int(np.prod(rest, dtype=np.int64))
+    data = _pread(path, handle, place.offset + first * row_bytes, (end - first) * row_bytes)
+    return np.frombuffer(data, place.dtype).reshape(end - first, *rest)
+
+
+def _read_index(path: Path) -> _Index:
+    size = _file_size(path)
+    try:
+        with h5py.File(path, "r") as file:
+            layout = _read_layout(path, file)
+            wanted = tables(layout)
+            present = [n for n in wanted if n not in PICTURE_TABLES or "rgb" in file]
+            places = {name: _place(path, file, name, wanted[name], size) for name in present}
+            index = _load(layout, places, file)
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        raise ShardError(path, "file", expected="an HDF5 shard", found=str(error)) from error
+    _check_counts(path, places, wanted, index)
+    return index
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise ShardError(path, "file", expected="a shard", found=str(error.strerror)) from error
+
+
+def _read_layout(path: Path, file: h5py.File) -> SkeletonLayout:
+    found = (file.attrs.get("format"), file.attrs.get("format_version"))
+    if found != (FORMAT_NAME, FORMAT_VERSION):
+        wanted = f"{FORMAT_NAME} version {FORMAT_VERSION}"
+        raise ShardError(path, "format", expected=wanted, found=f"{found[0]} version {found[1]}")
+    try:
+        return SkeletonLayout.from_dict(json.loads(file.attrs["layout"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ShardError(path, "layout", expected="a skeleton layout", found=str(error)) from error
+
+
+def _place(path: Path, file: h5py.File, name: str, table: Table, size: int) -> _Place:
+    """Look one table up, refusing everything that could lead outside this file or its end."""
+    group, leaf = name.split("/")
+    for parent, key in ((file, group), (file.get(group), leaf)):
+        link = parent.get(key, getlink=True) if isinstance(parent, h5py.Group) else None
+        if not isinstance(link, h5py.HardLink):
+            raise ShardError(path, name, expected="a table in this file", found=f"{link}")
+    data = file[name]
+    if not isinstance(data, h5py.Dataset):
+        raise ShardError(path, name, expected="a table", found=type(data).__name__)
+    if data.chunks is not None or data.external or data.is_virtual:
+        raise ShardError(path, name, expected="a contiguous table", found="another storage")
+    kind_fits = data.dtype.kind == "S" if table.dtype == "S" else data.dtype == table.dtype
+    if not kind_fits or data.ndim != 1 + len(table.rest) or data.shape[1:] != table.rest:
+        wanted = f"{table.dtype} (n, {', '.join(map(str, table.rest))})"
+        raise ShardError(path, name, expected=wanted, found=f"{data.dtype} {data.shape}")
+    offset = data.id.get_offset() if data.size else 0
+    if offset is None or offset + data.nbytes > size:
+        raise ShardError(path, name, expected=f"{data.nbytes} bytes", found="the file's end before")
+    return _Place(offset, data.dtype, data.shape)
+
+
+def _load(layout: SkeletonLayout, places: dict[str, _Place], file: h5py.File) -> _Index:
+    return _Index(
+        layout=layout,
+        places=places,
+        ids=[name.decode() for name in file["sample/id"][()].tolist()],
+        labels=file["sample/label"][()],
+        rows=file["sample/row"][()],
+        clip_sample=file["clip/sample"][()],
+        clip_start=file["clip/start"][()],
+        clip_n_valid=file["clip/n_valid"][()],
+        jpeg_offset=file["rgb/offset"][()] if "rgb/offset" in places else None,
+    )
+
+
+def _check_counts(
+    path: Path, places: dict[str, _Place], wanted: dict[str, Table], index: _Index
+) -> None:
+    """Refuse tables that disagree with one another before any of them is used as an index."""
+    F = places["frame/video_index"].shape[0]
+    counts = {"S": len(index.labels), "K": len(index.clip_start), "F": F}
+    counts |= {"S+1": counts["S"] + 1, "F+1": F + 1}
+    for name, place in places.items():
+        expected = counts.get(wanted[name].first, place.shape[0])
+        if place.shape[0] != expected:
+            raise ShardError(path, name, expected=f"{expected} rows", found=str(place.shape[0]))
+    _check_boundaries(path, "sample/row", index.rows, F)
+    if index.jpeg_offset is not None:
+        _check_boundaries(path, "rgb/offset", index.jpeg_offset, places["rgb/data"].shape[0])
+    _check_clips(path, index)
+
+
+def _check_boundaries(path: Path, name: str, bounds: NDArray[np.int64], end: int) -> None:
+    if bounds[0] != 0 or bounds[-1] != end or np.any(np.diff(bounds) <= 0):
+        raise ShardError(path, name, expected=f"boundaries rising from 0 to {end}", found="others")
+
+
+def _check_clips(path: Path, index: _Index) -> None:
+    sample, start = index.clip_sample, index.clip_start
+    if len(sample) and (sample.min() < 0 or sample.max() >= len(index.labels)):
+        raise ShardError(path, "clip/sample", expected="samples of this shard", found="others")
+    outside = (start < index.rows[sample]) | (start + index.clip_n_valid > index.rows[sample + 1])
+    if np.any(outside) or np.any(index.clip_n_valid == 0):
+        raise ShardError(path, "clip/start", expected="clips inside their samples", found="others")

@@ -1,0 +1,54 @@
+"""What is on disk: names, types and versions that writer and reader share, each said once."""
+
+from typing import NamedTuple
+
+from toolkit.skeleton import SkeletonLayout
+
+FORMAT_NAME = "ctxtool-shard"
+FORMAT_VERSION = 1
+BODIES = 2
+
+DATASET_FILE = "dataset.json"
+MANIFEST_FILE = "manifest.parquet"
+PLAN_FILE = "plan.parquet"
+SHARD_FOLDER = "shards"
+
+
+class Table(NamedTuple):
+    """One HDF5 dataset: element type, what its first axis counts, and the axes after it.
+
+    Counts: F frames, S samples, K clips, B bytes; ``+1`` marks a table of n + 1 boundaries.
+    """
+
+    dtype: str
+    first: str
+    rest: tuple[int, ...] = ()
+
+
+def tables(layout: SkeletonLayout) -> dict[str, Table]:
+    """Return every dataset of a shard in the order it is written; all contiguous, none filtered."""
+    V, C = layout.n_joints, len(layout.channels)
+    return {
+        "sample/id": Table("S", "S"),
+        "sample/row": Table("<i8", "S+1"),
+        "sample/label": Table("<i4", "S"),
+        "clip/sample": Table("<i4", "K"),
+        "clip/start": Table("<i8", "K"),
+        "clip/n_valid": Table("|u1", "K"),
+        "frame/video_index": Table("<i4", "F"),
+        "frame/drift_s": Table("<f4", "F"),
+        "skeleton/joints": Table("<f4", "F", (BODIES, V, C)),
+        "skeleton/present": Table("|u1", "F", (BODIES,)),
+        "skeleton/tracking": Table("|u1", "F", (BODIES, V)),
+        "skeleton/pixels": Table("<f4", "F", (BODIES, V, 2)),
+        "rgb/offset": Table("<i8", "F+1"),
+        "rgb/data": Table("|u1", "B"),
+    }
+
+
+PICTURE_TABLES = ("rgb/offset", "rgb/data")
+
+
+def shard_name(number: int) -> str:
+    """Return the stem of a shard's two files, e.g. ``00012``."""
+    return f"{number:05d}"

@@ -1,0 +1,188 @@
+"""Samples in, one shard file out: contiguous tables, the same bytes for the same samples."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit import clips
+from toolkit.shards.files import flush_to_disk
+from toolkit.shards.schema import (
+    BODIES,
+    FORMAT_NAME,
+    FORMAT_VERSION,
+    PICTURE_TABLES,
+    tables,
+)
+from toolkit.skeleton import SkeletonLayout, SkeletonSequence
+
+_COPY_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True)
+class AlignedSample:
+    """One sample ready to be stored: two bodies, and for every frame its place in the video.
+
+    ``video_index`` int32 (T,) is -1 and ``drift_s`` float32 (T,) 0 where there is no video.
+    """
+
+    sample_id: str
+    label: int
+    poses: SkeletonSequence
+    video_index: NDArray[np.int32]
+    drift_s: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        n_frames, n_bodies = self.poses.present.shape
+        if n_bodies != BODIES:
+            raise ValueError(f"a stored sample has {BODIES} bodies, got {n_bodies}")
+        if self.video_index.shape != (n_frames,) or self.drift_s.shape != (n_frames,):
+            raise ValueError(f"a sample of {n_frames} frames needs as many video frames and drifts")
+
+
+class ShardWriter:
+    """Collects samples and writes them on :meth:`close`; use it as a context manager.
+
+    Pictures go to a temporary file beside the shard as they come, so memory stays flat whatever
+    the length of the videos.  Nothing has the shard's own name before the caller renames it::
+
+        with ShardWriter(path, layout, pictures=True) as writer:
+            with writer.sample_pictures() as add:       # dropped again if the block raises
+                add(jpeg)
+            writer.add(sample)
+    """
+
+    def __init__(self, path: Path, layout: SkeletonLayout, *, pictures: bool) -> None:
+        self.path, self.layout, self.pictures = path, layout, pictures
+        self._samples: list[AlignedSample] = []
+        self._spool = _Spool(path.with_suffix(".pictures"))
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._spool.remove()
+            self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def sample_pictures(self) -> Iterator["_Spool"]:
+        """Take in the pictures of one sample; they are forgotten if the block raises."""
+        mark = self._spool.n_pictures
+        try:
+            yield self._spool
+        except BaseException:
+            self._spool.rewind(mark)
+            raise
+
+    def add(self, sample: AlignedSample) -> None:
+        """Add a sample whose pictures, if any, are already taken in."""
+        n_frames = sum(len(s.poses) for s in (*self._samples, sample))
+        if self.pictures and self._spool.n_pictures != n_frames:
+            raise ValueError(
+                f"sample {sample.sample_id}: {n_frames} frames so far but"
+                f" {self._spool.n_pictures} pictures"
+            )
+        self._samples.append(sample)
+
+    def close(self) -> None:
+        """Write the file and flush it to the disk."""
+        columns = _columns(self._samples, self.layout)
+        try:
+            # The oldest file layout has no time stamps or free-space pages: equal in, equal out.
+            with h5py.File(self.path, "w", libver="earliest") as file:
+                file.attrs["format"] = FORMAT_NAME
+                file.attrs["format_version"] = FORMAT_VERSION
+                file.attrs["layout"] = json.dumps(self.layout.to_dict(), sort_keys=True)
+                for name, table in tables(self.layout).items():
+                    if name not in PICTURE_TABLES:
+                        dtype = columns[name].dtype if table.dtype == "S" else table.dtype
+                        file.create_dataset(name, data=columns[name], dtype=dtype)
+                if self.pictures:
+                    self._spool.copy_to(file)
+            flush_to_disk(self.path)
+        finally:
+            self._spool.remove()
+
+
+class _Spool:
+    """Pictures waiting on disk for their number to be known."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._ends: list[int] = [0]
+
+    @property
+    def n_pictures(self) -> int:
+        return len(self._ends) - 1
+
+    def __call__(self, jpeg: bytes) -> None:
+        if self._file is None:
+            self._file = self._path.open("w+b")
+        self._file.write(jpeg)
+        self._ends.append(self._ends[-1] + len(jpeg))
+
+    def rewind(self, n_pictures: int) -> None:
+        del self._ends[n_pictures + 1 :]
+        if self._file is not None:
+            self._file.seek(self._ends[-1])
+            self._file.truncate()
+
+    def copy_to(self, file: h5py.File) -> None:
+        n_bytes = self._ends[-1]
+        file.create_dataset("rgb/offset", data=np.array(self._ends, "<i8"))
+        data = file.create_dataset("rgb/data", shape=(n_bytes,), dtype="|u1")
+        if self._file is None:
+            return
+        self._file.seek(0)
+        for start in range(0, n_bytes, _COPY_BLOCK):
+            block = self._file.read(min(_COPY_BLOCK, n_bytes - start))
+            data[start : start + len(block)] = np.frombuffer(block, np.uint8)
+
+    def remove(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
+
+
+def _columns(
+    samples: Sequence[AlignedSample], layout: SkeletonLayout
+) -> dict[str, NDArray[np.generic]]:
+    lengths = np.array([len(s.poses) for s in samples], np.int64)
+    rows = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    cut = [clips.tile(int(n)) for n in lengths]
+    wanted = tables(layout)
+
+    def frames(name: str, parts: list[NDArray[Any]]) -> NDArray[np.generic]:
+        table = wanted[name]
+        empty = np.zeros((0, *table.rest), table.dtype)
+        return np.concatenate([empty, *parts], dtype=np.dtype(table.dtype), casting="same_kind")
+
+    return {
+        "sample/id": np.array([s.sample_id.encode() for s in samples], "S" if samples else "S1"),
+        "sample/row": rows,
+        "sample/label": np.array([s.label for s in samples], "<i4"),
+        "clip/sample": np.repeat(np.arange(len(samples)), [len(c[0]) for c in cut]),
+        "clip/start": frames("clip/start", [c[0] + row for c, row in zip(cut, rows, strict=False)]),
+        "clip/n_valid": frames("clip/n_valid", [c[1] for c in cut]),
+        "frame/video_index": frames("frame/video_index", [s.video_index for s in samples]),
+        "frame/drift_s": frames("frame/drift_s", [s.drift_s for s in samples]),
+        "skeleton/joints": frames("skeleton/joints", [s.poses.joints for s in samples]),
+        "skeleton/present": frames(
+            "skeleton/present", [s.poses.present.view(np.uint8) for s in samples]
+        ),
+        "skeleton/tracking": frames("skeleton/tracking", [s.poses.tracking for s in samples]),
+        "skeleton/pixels": frames("skeleton/pixels", [s.poses.pixels for s in samples]),
+    }
