@@ -1,0 +1,157 @@
+"""Find raw files below a folder, whatever its folders are called, and say what is not there."""
+
+import os
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.errors import CtxtoolError, DataNotFoundError
+
+VIDEO_SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".webm")
+_MAX_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """Paths in sorted order, each beginning with the folder searched, and what to tell the user."""
+
+    paths: tuple[str, ...]
+    notices: tuple[str, ...] = ()
+
+
+def find_files(root: Path, suffixes: tuple[str, ...]) -> FoundFiles:
+    """Return every file below ``root`` whose name ends in one of ``suffixes``, in any case.
+
+    Hidden files and folders (a leading dot) are passed over.  Links are followed; a folder reached
+    twice is read once.  A ``root`` that does not exist holds no files.  Raises ``CtxtoolError`` on
+    a folder that cannot be read and on a path that is not UTF-8.
+    """
+    paths: list[str] = []
+    dangling: list[str] = []
+    waiting, seen = [os.fspath(root)] if root.exists() else [], set[tuple[int, int]]()
+    while waiting:
+        folder = waiting.pop()
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        # Reading order decides which way into a twice-linked folder counts, so it is fixed here.
+        for entry in reversed(_read_folder(folder)):
+            if entry.name.startswith("."):
+                continue
+            # Path answers False for a link that leads to itself, where an entry would raise.
+            target = Path(entry.path) if entry.is_symlink() else entry
+            if target.is_dir():
+                waiting.append(entry.path)
+            elif entry.name.lower().endswith(suffixes):
+                (paths if target.is_file() else dangling).append(entry.path)
+    _refuse_undecodable([*paths, *dangling])
+    notice = f"links that lead to no file were left out: {say_some(sorted(dangling))}"
+    return FoundFiles(tuple(sorted(paths)), (notice,) if dangling else ())
+
+
+def _read_folder(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except NotADirectoryError as error:
+        raise DataNotFoundError(f"{folder}: expected a folder, found a file") from error
+    except OSError as error:
+        raise CtxtoolError(f"{folder}: the folder cannot be read: {error.strerror}") from error
+
+
+def _refuse_undecodable(paths: Iterable[str]) -> None:
+    # The manifest is UTF-8 text; bytes that are not would fail there, hours later.
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError as error:
+            raise CtxtoolError(f"{path!a}: expected a path in UTF-8; rename it") from error
+
+
+def keep_first(
+    pairs: Iterable[tuple[str, str]],
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the first path of each key, and all paths of every key that came more than once."""
+    first: dict[str, str] = {}
+    twice: dict[str, list[str]] = {}
+    for key, path in pairs:
+        if first.setdefault(key, path) is not path:
+            twice.setdefault(key, [first[key]]).append(path)
+    return first, twice
+
+
+def notice_twice(what: str, twice: dict[str, list[str]]) -> tuple[str, ...]:
+    """Return the sentence that tells of recordings found more than once, or nothing."""
+    if not twice:
+        return ()
+    cases = [f"{key}: {' and '.join(paths)}" for key, paths in sorted(twice.items())]
+    many = f"{len(twice)} recordings have" if len(twice) > 1 else "1 recording has"
+    return (f"{many} more than one {what}; the first path is used: {say_some(cases, '; ')}",)
+
+
+def say_some(names: Collection[str], between: str = ", ") -> str:
+    """Return the first few names, and how many more there are."""
+    shown = between.join(list(names)[:_MAX_EXAMPLES])
+    more = len(names) - _MAX_EXAMPLES
+    return f"{shown}{between}and {more} more" if more > 0 else shown
+
+
+@dataclass(frozen=True)
+class _Source:
+    title: str
+    poses: str
+    videos: str
+    how: str
+    stand_in: str
+
+
+_NTU = _Source(
+    title="NTU RGB+D",
+    poses="skeleton files named like S001C001P001R001A001.skeleton",
+    videos="videos named like S001C001P001R001A001_rgb.avi",
+    how=(
+        "The data set is free for academic research after registration and acceptance of its "
+        "licence at https://rose1.ntu.edu.sg/dataset/actionRecognition: ask for the skeletons and "
+        "the RGB videos, and unpack them anywhere below this folder."
+    ),
+    stand_in="ctxtool synthesize ntu",
+)
+_KINETICS = _Source(
+    title="Kinetics-skeleton",
+    poses="pose files named like kinetics_train/<YouTube id>.json",
+    videos="videos named like <YouTube id>_000010_000020.mp4 or <YouTube id>.mp4",
+    how=(
+        "The poses are part of the ST-GCN release (the Kinetics-skeleton download linked at "
+        "https://github.com/yysijie/st-gcn); the videos are those of Kinetics-400, whose owners "
+        "keep their rights and whose licence asks for registration at some distributors: unpack "
+        "both anywhere below this folder."
+    ),
+    stand_in="ctxtool synthesize kinetics",
+)
+_SOURCES = {"ntu60": _NTU, "ntu120": _NTU, "kinetics": _KINETICS, "kinetics-motion": _KINETICS}
+
+
+def describe_missing(dataset: str, kind: str, looked_in: Sequence[Path]) -> str:
+    """Return one paragraph: what was looked for and where, how to get it, and a stand-in.
+
+    ``dataset`` is ntu60, ntu120, kinetics or kinetics-motion; ``kind`` is poses or videos.
+    """
+    if dataset not in _SOURCES or kind not in ("poses", "videos"):
+        raise ValueError(f"nothing is known about the {kind} of {dataset!r}")
+    source = _SOURCES[dataset]
+    wanted = source.poses if kind == "poses" else source.videos
+    places = " or ".join(str(place) for place in looked_in)
+    without = " Without videos, --skeleton-only uses the poses alone." if kind == "videos" else ""
+    return (
+        f"No raw {source.title} data was found: looked for {wanted} below {places}. {source.how}"
+        f"{without} For a stand-in in the same formats, run: {source.stand_in}"
+    )
+
+
+def find_required(dataset: str, kind: str, root: Path, suffixes: tuple[str, ...]) -> FoundFiles:
+    """Return :func:`find_files`; finding none raises ``DataNotFoundError`` saying what to do."""
+    found = find_files(root, suffixes)
+    if not found.paths:
+        raise DataNotFoundError(describe_missing(dataset, kind, [root]))
+    return found

@@ -1,0 +1,68 @@
+"""Read the small text files that describe recordings, each mistake with its place in the file."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import TableError
+
+
+def read_text(path: Path) -> str:
+    """Return a UTF-8 text (a byte order mark is dropped); raises ``TableError`` naming the byte."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise TableError(
+            path, "file", expected="a readable file", found=str(error.strerror)
+        ) from error
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TableError(
+            path, f"byte {error.start}", expected="UTF-8 text", found=f"{raw[error.start]:#04x}"
+        ) from error
+    if "\0" in text:
+        place = f"line {text.count(chr(10), 0, text.index(chr(0))) + 1}"
+        raise TableError(path, place, expected="UTF-8 text", found="a NUL character")
+    return text
+
+
+def read_json_object(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return a JSON object and the keys its file repeats (the last value of such a key is kept).
+
+    Raises ``TableError`` naming the line of a syntax error.
+    """
+    repeated: list[str] = []
+
+    def gather(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        table = dict(pairs)
+        if len(table) != len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            repeated.extend(name for name, count in counts.items() if count > 1)
+        return table
+
+    try:
+        data = json.loads(read_text(path), object_pairs_hook=gather)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise TableError(path, place, expected="JSON", found=error.msg) from error
+    except RecursionError as error:
+        raise TableError(path, "file", expected="JSON", found="endless nesting") from error
+    if not isinstance(data, dict):
+        raise TableError(path, "line 1", expected="an object {...}", found=type(data).__name__)
+    return data, repeated
+
+
+def find_id_fault(sample_id: str) -> str:
+    """Return what is wrong with a sample id (``""`` when nothing is).
+
+    Ids become file names of pictures and lines of tables.
+    """
+    if not sample_id:
+        return "an empty id"
+    if not sample_id.isprintable():
+        return f"a line break or another unprintable character in {sample_id!a}"
+    if sample_id[0] == "." or "/" in sample_id or "\\" in sample_id:
+        return f"{sample_id!r}, which begins with a dot or contains a path separator"
+    return ""
