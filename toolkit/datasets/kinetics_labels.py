@@ -1,0 +1,144 @@
+"""What the JSON files of Kinetics-skeleton say about each id: its class, and train or val."""
+
+import os
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from toolkit.datasets.discover import keep_first, notice_twice, say_some
+from toolkit.datasets.tables import find_id_fault, read_json_object
+from toolkit.errors import SkeletonFileError, TableError
+
+_SUBSET_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "test",
+    "valid": "test",
+    "validation": "test",
+    "test": "test",
+    "testing": "test",
+}
+
+
+class ClassEntry(NamedTuple):
+    """What is known of one id before its pose file is decoded.
+
+    ``label`` is the class name as written, ``""`` where no file gives one; ``fault`` is why the
+    pose file, asked for its own label, could not be read.
+    """
+
+    label: str = ""
+    label_index: object = None
+    has_skeleton: bool = True
+    subset: str = ""
+    fault: str = ""
+
+
+def parse_subset(name: str) -> str:
+    """Return train or test as a word of the name says (val means test), ``""`` if none or both."""
+    words = re.split(r"[^a-z]+", name.lower())
+    subsets = {_SUBSET_WORDS[word] for word in words if word in _SUBSET_WORDS}
+    return subsets.pop() if len(subsets) == 1 else ""
+
+
+def subset_of_folders(path: str, root: Path) -> str:
+    """Return the subset that the folder nearest to the file names, ``root`` being the last asked.
+
+    ``path`` must begin with ``root``, as :func:`~toolkit.datasets.discover.find_files` gives it.
+    """
+    return _subset_of_folder(path.rpartition(os.sep)[0], root)
+
+
+@lru_cache(maxsize=4096)
+def _subset_of_folder(folder: str, root: Path) -> str:
+    names = [root.resolve().name, *Path(folder).relative_to(root).parts]
+    return next(filter(None, map(parse_subset, reversed(names))), "")
+
+
+def sort_json_files(paths: Iterable[str]) -> tuple[list[str], list[Path]]:
+    """Return the pose files and the label files among the paths.
+
+    A label file has ``label`` in its name and no list called ``data``: an id may spell ``label``.
+    """
+    poses: list[str] = []
+    labels: list[Path] = []
+    for path in paths:
+        if "label" in path.rpartition(os.sep)[2].lower() and not _holds_poses(path):
+            labels.append(Path(path))
+        else:
+            poses.append(path)
+    return poses, labels
+
+
+def _holds_poses(path: str) -> bool:
+    try:
+        return _is_pose_object(orjson.loads(Path(path).read_bytes()))
+    except (OSError, orjson.JSONDecodeError):
+        return False  # read_label_files opens it again and says what is wrong
+
+
+def _is_pose_object(data: Any) -> bool:
+    return isinstance(data, dict) and isinstance(data.get("data"), list)
+
+
+def read_label_files(paths: Iterable[Path]) -> tuple[dict[str, ClassEntry], list[str]]:
+    """Read ``{id: {has_skeleton, label, label_index}}`` files in the order given.
+
+    Returns the first entry of every id and what to tell of ids named twice.  The name of the file,
+    or else of its folder, says the subset.  Raises ``TableError`` naming the line or the id.
+    """
+    entries: dict[str, ClassEntry] = {}
+    named: list[tuple[str, str]] = []
+    notices: list[str] = []
+    for path in paths:
+        table, repeated = read_json_object(path)
+        subset = parse_subset(path.stem) or parse_subset(path.resolve().parent.name)
+        for sample_id, value in table.items():
+            entry = _parse_entry(path, sample_id, value)._replace(subset=subset)
+            entries.setdefault(sample_id, entry)
+            named.append((sample_id, str(path)))
+        if repeated:
+            notices.append(f"{path} repeats keys; the last is used: {say_some(repeated)}")
+    return entries, [*notices, *notice_twice("label entry", keep_first(named)[1])]
+
+
+def _parse_entry(path: Path, sample_id: str, value: Any) -> ClassEntry:
+    fault = find_id_fault(sample_id)
+    if fault:
+        raise TableError(path, f"id {sample_id!a}", expected="a plain id", found=fault)
+    place = f'id "{sample_id}"'
+    if not isinstance(value, dict):
+        expected = "an object with has_skeleton, label and label_index"
+        raise TableError(path, place, expected=expected, found=f"{value!r:.60}")
+    label, has_skeleton = value.get("label"), value.get("has_skeleton", True)
+    if not isinstance(label, str) or not label.strip() or not label.isprintable():
+        raise TableError(path, place, expected="a class name as label", found=f"{label!a:.60}")
+    if not isinstance(has_skeleton, bool):
+        found = f"{has_skeleton!r:.60}"
+        raise TableError(path, place, expected="has_skeleton true or false", found=found)
+    return ClassEntry(label.strip(), value.get("label_index"), has_skeleton)
+
+
+def read_own_label(path: str) -> ClassEntry | None:
+    """Return the label a pose file carries itself, or None where the file holds no poses at all.
+
+    A file that cannot be read gives an entry whose ``fault`` says why.
+    """
+    try:
+        data = orjson.loads(Path(path).read_bytes())
+    except OSError as error:
+        return ClassEntry(fault=f"{path}: the file cannot be read: {error.strerror}")
+    except orjson.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        return ClassEntry(
+            fault=str(SkeletonFileError(path, place, expected="JSON", found=error.msg))
+        )
+    if not _is_pose_object(data):
+        return None
+    label = data.get("label")
+    usable = isinstance(label, str) and label.isprintable()
+    return ClassEntry(label.strip() if usable else "", data.get("label_index"))
