@@ -72,6 +72,12 @@ class MisalignedError(SampleError):
     reason: ClassVar[str] = "misaligned"
 
 
+class InputChangedError(SampleError):
+    """A source file is gone or is another one than when the build was planned."""
+
+    reason: ClassVar[str] = "input_changed"
+
+
 class DataNotFoundError(CtxtoolError):
     """No raw data lies where it was looked for; says what to do."""
 

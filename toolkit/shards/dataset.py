@@ -18,7 +18,8 @@ from toolkit.errors import ShardError
 from toolkit.shards.files import read_json, write_json
 from toolkit.shards.manifest import OK, SPLIT_PREFIX, read_manifest
 from toolkit.shards.reader import ShardReader, Window
-from toolkit.shards.schema import DATASET_FILE, FORMAT_VERSION, SHARD_FOLDER, shard_name
+from toolkit.shards.schema import DATASET_FILE, FORMAT_VERSION
+from toolkit.shards.sidecar import shard_path
 from toolkit.skeleton import SkeletonLayout
 
 # More shards than this are closed again, the longest unused first: file handles are scarce.
@@ -152,7 +153,7 @@ class DatasetReader:
 
     def _reader(self, shard: int) -> ShardReader:
         if shard not in self._open:
-            self._open[shard] = ShardReader(self.folder / SHARD_FOLDER / f"{shard_name(shard)}.h5")
+            self._open[shard] = ShardReader(shard_path(self.folder, shard))
             if len(self._open) > _MAX_OPEN:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(shard)

@@ -1,0 +1,48 @@
+"""Everything that decides the bytes of a build; recorded in the plan, compared on resume."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Source = Literal["ntu", "kinetics", "openpose", "shards"]
+Alignment = Literal["frame", "time"]
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How raw recordings become shards.
+
+    ``align`` says whether pose frame i belongs to video frame i (``frame``, NTU) or to the frame
+    shown at the same second (``time``).  ``tolerance_ms`` is the largest drift, or the largest
+    difference of the two frame counts at ``pose_fps``, that is not yet ``misaligned``.
+    ``frame_size`` is the short side of the stored picture in pixels, 0 for the original size.
+    Raises ``ValueError`` naming an option outside its range.
+    """
+
+    source: Source
+    align: Alignment
+    bodies: str
+    pose_fps: float = 30.0
+    pose_scale: str = "auto"
+    tolerance_ms: float = 100.0
+    min_frames: int = 1
+    frame_size: int = 128
+    quality: int = 90
+    skeleton_only: bool = False
+    samples_per_shard: int = 64
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "pose_fps": self.pose_fps > 0,
+            "tolerance_ms": self.tolerance_ms >= 0,
+            "min_frames": self.min_frames >= 1,
+            "frame_size": self.frame_size == 0 or self.frame_size >= 16,
+            "quality": 1 <= self.quality <= 100,
+            "samples_per_shard": self.samples_per_shard >= 1,
+        }
+        for name, fits in ranges.items():
+            if not fits:
+                raise ValueError(f"{name.replace('_', ' ')} cannot be {getattr(self, name)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as plain values."""
+        return asdict(self)

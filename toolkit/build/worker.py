@@ -1,0 +1,137 @@
+"""One task, one shard, one process: samples in, a checked file and its sidecar out."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+
+from toolkit import clips
+from toolkit.build.extract import AddPicture, Extracted, Extractor
+from toolkit.build.options import BuildOptions
+from toolkit.build.plan import PlannedSample
+from toolkit.errors import SampleError, ShardError
+from toolkit.readers.picture import PictureEncoder
+from toolkit.shards.files import rename_durably, sha256_of
+from toolkit.shards.manifest import OK
+from toolkit.shards.reader import ShardReader
+from toolkit.shards.schema import shard_name
+from toolkit.shards.sidecar import Sidecar, shard_path, sidecar_path, write_sidecar
+from toolkit.shards.writer import ShardWriter
+from toolkit.skeleton import SkeletonLayout
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """All that a worker needs to make one shard; small enough to be sent anywhere."""
+
+    folder: Path
+    number: int
+    fingerprint: str
+    layout: SkeletonLayout
+    options: BuildOptions
+    samples: tuple[PlannedSample, ...]
+
+
+class SampleSource(Protocol):
+    """Where a shard's samples come from: raw recordings, or another data set's shards."""
+
+    def extract(self, planned: PlannedSample, add_picture: AddPicture) -> Extracted:
+        """Return the aligned sample or raise the ``SampleError`` that forbids it."""
+
+
+def build_shard(task: ShardTask) -> list[dict[str, Any]]:
+    """Make one shard and return its manifest rows.
+
+    The file gets its name only when it is whole, flushed, read back and hashed; the sidecar,
+    written last, is the only sign that the shard is done.
+    """
+    cv2.setNumThreads(1)
+    final = shard_path(task.folder, task.number)
+    # The old sidecar must not vouch for a file that is being replaced.
+    sidecar_path(task.folder, task.number).unlink(missing_ok=True)
+    aside = final.with_name(f".{shard_name(task.number)}.writing")
+    try:
+        rows = _write_samples(task, aside)
+        _check_back(aside, rows)
+        digest, n_bytes = sha256_of(aside), aside.stat().st_size
+        rename_durably(aside, final)
+    finally:
+        aside.unlink(missing_ok=True)
+    write_sidecar(task.folder, Sidecar(task.number, task.fingerprint, digest, n_bytes, rows))
+    return rows
+
+
+def _write_samples(task: ShardTask, path: Path) -> list[dict[str, Any]]:
+    source = _open_source(task)
+    pictures = not task.options.skeleton_only
+    rows, n_stored = [], 0
+    with ShardWriter(path, task.layout, pictures=pictures) as writer:
+        for planned in task.samples:
+            if planned.superseded:
+                continue
+            outcome = _attempt(source, planned, writer)
+            if outcome["status"] == OK:
+                outcome |= {"shard": task.number, "shard_row": n_stored}
+                n_stored += 1
+            rows.append(manifest_row(planned, outcome))
+    return rows
+
+
+def _open_source(task: ShardTask) -> SampleSource:
+    if task.options.source == "shards":
+        from toolkit.build.regroup import ShardSource
+
+        return ShardSource()
+    encoder = PictureEncoder(short_side=task.options.frame_size, quality=task.options.quality)
+    return Extractor(task.layout, task.options, encoder)
+
+
+def _attempt(source: SampleSource, planned: PlannedSample, writer: ShardWriter) -> dict[str, Any]:
+    """Extract one sample into the writer; what is wrong with it becomes its reason."""
+    try:
+        with writer.sample_pictures() as add_picture:
+            extracted = source.extract(planned, add_picture)
+        writer.add(extracted.sample)
+    except SampleError as error:
+        return {"status": error.reason, "detail": str(error)}
+    except (OSError, MemoryError):
+        raise  # The machine's trouble, not the sample's: nothing may be blamed on the recording.
+    except Exception as error:
+        # A fault of ours must cost one sample of a build of days, and must be seen.
+        logger.exception("sample %s: unexpected error, please report it", planned.sample_id)
+        return {"status": "crashed", "detail": f"unexpected {type(error).__name__}: {error}"}
+    n_frames = len(extracted.sample.poses)
+    return {
+        "status": OK,
+        "detail": "; ".join(extracted.notes),
+        "n_frames": n_frames,
+        "n_clips": len(clips.tile(n_frames)[0]),
+        **extracted.columns,
+    }
+
+
+def manifest_row(planned: PlannedSample, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one manifest row: what the plan knew, and what became of it."""
+    return {
+        "sample_id": planned.sample_id,
+        "label": planned.label,
+        "label_name": planned.label_name,
+        "poses": planned.poses.path,
+        "video": planned.video.path,
+        "poses_bytes": planned.poses.n_bytes,
+        "video_bytes": planned.video.n_bytes,
+        **outcome,
+    }
+
+
+def _check_back(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Open what was just written as any reader would, before it gets its name."""
+    n_ok = sum(row["status"] == OK for row in rows)
+    with ShardReader(path) as reader:
+        if len(reader) != n_ok:
+            raise ShardError(path, "samples", expected=str(n_ok), found=str(len(reader)))

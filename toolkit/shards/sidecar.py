@@ -1,0 +1,56 @@
+"""The sidecar beside each shard: the only sign that it is done, written last."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import ShardError
+from toolkit.shards.files import read_json, write_json
+from toolkit.shards.schema import SHARD_FOLDER, shard_name
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What a finished shard is: its digest, its plan's digest and its manifest rows."""
+
+    shard: int
+    fingerprint: str
+    sha256: str
+    n_bytes: int
+    rows: Sequence[Mapping[str, Any]]
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Return where a shard of a data set folder lies."""
+    return folder / SHARD_FOLDER / f"{shard_name(number)}.h5"
+
+
+def sidecar_path(folder: Path, number: int) -> Path:
+    """Return where a shard's sidecar lies."""
+    return folder / SHARD_FOLDER / f"{shard_name(number)}.json"
+
+
+def write_sidecar(folder: Path, sidecar: Sidecar) -> None:
+    """Mark a shard as done."""
+    write_json(sidecar_path(folder, sidecar.shard), asdict(sidecar))
+
+
+def read_sidecar(folder: Path, number: int) -> Sidecar:
+    """Read a sidecar; raises ``ShardError`` when it is missing or not one."""
+    path = sidecar_path(folder, number)
+    data = read_json(path, "a shard's sidecar")
+    try:
+        sidecar = Sidecar(
+            shard=int(data["shard"]),
+            fingerprint=str(data["fingerprint"]),
+            sha256=str(data["sha256"]),
+            n_bytes=int(data["n_bytes"]),
+            rows=[dict(row) for row in data["rows"]],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ShardError(path, "content", expected="all fields", found=repr(error)) from error
+    if sidecar.shard != number:
+        found = f"that of shard {sidecar.shard}"
+        raise ShardError(path, "shard", expected=f"the sidecar of shard {number}", found=found)
+    return sidecar
