@@ -1,0 +1,1 @@
+"""Shards to a trained context-aware cross-attention model."""
