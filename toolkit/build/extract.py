@@ -15,7 +15,7 @@ from toolkit.errors import InputChangedError, MisalignedError, TooShortError
 from toolkit.readers.kinetics_json import read_kinetics_json
 from toolkit.readers.ntu_skeleton import read_ntu_skeleton
 from toolkit.readers.openpose_json import read_openpose_folder
-from toolkit.readers.picture import PictureEncoder
+from toolkit.readers.picture import PictureEncoder, scaled_size
 from toolkit.readers.video import DecodedFrame, VideoReader
 from toolkit.shards.writer import AlignedSample
 from toolkit.skeleton import SkeletonLayout, SkeletonSequence
@@ -163,7 +163,7 @@ def _match_video(
         add_picture(jpeg)
         matched.video_index.append(encoded)
         matched.drift_s.append(match.drift_s)
-    matched.size = extractor.encoder.size(video.width, video.height)
+    matched.size = scaled_size(video.width, video.height, options.frame_size)
     return matched
 
 

@@ -35,13 +35,17 @@ class BuildOptions:
             "pose_fps": self.pose_fps > 0,
             "tolerance_ms": self.tolerance_ms >= 0,
             "min_frames": self.min_frames >= 1,
-            "frame_size": self.frame_size == 0 or self.frame_size >= 16,
+            "frame_size": self.frame_size == 0
+            or (self.frame_size >= 16 and self.frame_size % 2 == 0),
             "quality": 1 <= self.quality <= 100,
             "samples_per_shard": self.samples_per_shard >= 1,
         }
         for name, fits in ranges.items():
             if not fits:
-                raise ValueError(f"{name.replace('_', ' ')} cannot be {getattr(self, name)}")
+                wanted = {"frame_size": ": 0, or an even number from 16"}.get(name, "")
+                raise ValueError(
+                    f"{name.replace('_', ' ')} cannot be {getattr(self, name)}{wanted}"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain values."""

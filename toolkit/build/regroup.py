@@ -1,20 +1,70 @@
 """Samples taken over from the shards of an earlier extraction: copied, never decoded again."""
 
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from toolkit.build.extract import AddPicture, Extracted
+from toolkit.build.options import BuildOptions
 from toolkit.build.plan import PlannedSample
-from toolkit.errors import ShardError
+from toolkit.datasets.kinetics import read_class_names
+from toolkit.errors import DataNotFoundError, ShardError
+from toolkit.samples import DataSet, Sample
+from toolkit.shards.dataset import read_dataset_info
+from toolkit.shards.manifest import OK, SPLIT_PREFIX, read_manifest
 from toolkit.shards.reader import ShardReader, Window
-from toolkit.shards.sidecar import read_sidecar
+from toolkit.shards.sidecar import read_sidecar, shard_path
 from toolkit.shards.writer import AlignedSample
 from toolkit.skeleton import SkeletonLayout, SkeletonSequence
 
 # What a manifest row says of the recording itself, whoever's shard it lies in.
 _CARRIED = ("fps", "video_frames", "max_drift_ms", "width", "height", "n_bodies", "detail")
+
+
+def regroup_options(extraction: Path, samples_per_shard: int) -> BuildOptions:
+    """Return the options of samples copied from an extraction: those they were made with."""
+    made_with = dict(read_dataset_info(extraction).parameters)
+    made_with |= {"source": "shards", "samples_per_shard": samples_per_shard}
+    return BuildOptions(**made_with)
+
+
+def list_kinetics_motion(extraction: Path) -> DataSet:
+    """List the Kinetics-Motion samples of a finished Kinetics extraction, failed ones included.
+
+    Raises ``ShardError`` when the folder is no finished extraction, ``DataNotFoundError`` when it
+    holds none of the 30 classes.
+    """
+    info = read_dataset_info(extraction)
+    names = read_class_names(motion_only=True)
+    labels = {name: label for label, name in enumerate(names)}
+    manifest = read_manifest(extraction)
+    wanted = manifest[manifest["label_name"].isin(names)]
+    samples = tuple(
+        _taken_over(row, labels, extraction, info.splits) for row in wanted.to_dict("records")
+    )
+    if not samples:
+        raise DataNotFoundError(f"{extraction} ({info.name}) holds no class of Kinetics-Motion")
+    return DataSet("kinetics-motion", info.layout, names, info.splits, info.default_split, samples)
+
+
+def _taken_over(
+    row: Mapping[Hashable, Any], labels: Mapping[str, int], extraction: Path, splits: Sequence[str]
+) -> Sample:
+    usable = row["status"] == OK
+    subsets = {split: row[SPLIT_PREFIX + split] for split in splits}
+    return Sample(
+        sample_id=row["sample_id"],
+        label=labels[row["label_name"]],
+        label_name=row["label_name"],
+        subsets={split: str(subset) for split, subset in subsets.items() if not pd.isna(subset)},
+        poses=shard_path(extraction, int(row["shard"])) if usable else None,
+        facts={name: row[name] for name in ("youtube_id", "source_label") if name in row},
+        reason=None if usable else str(row["status"]),
+        detail="" if usable else str(row["detail"]),
+    )
 
 
 class ShardSource:

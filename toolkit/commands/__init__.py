@@ -1,0 +1,1 @@
+"""The commands of ``ctxtool``: options and help, one call into the library each."""

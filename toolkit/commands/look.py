@@ -1,0 +1,113 @@
+"""``inspect``, ``verify`` and ``info``: commands that look and change nothing."""
+
+from pathlib import Path
+
+import click
+
+from toolkit.commands.extraction import FOLDER
+from toolkit.errors import CtxtoolError, DataNotFoundError
+
+EXIT_PROBLEMS = 1
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("folder", type=FOLDER, default=Path("out"))
+@click.option("--sample", "sample_id", metavar="ID", help="Tell all about one sample.")
+@click.option("--csv", "csv_file", type=_FILE, help="Write the manifest as CSV to this file.")
+@click.option(
+    "--picture",
+    "picture_file",
+    type=_FILE,
+    help="Draw skeletons over the stored frames into this PNG: of --sample, or of a few samples.",
+)
+def inspect(
+    folder: Path, sample_id: str | None, csv_file: Path | None, picture_file: Path | None
+) -> None:
+    """Tell what a data set holds: counts by split, class and reason, sizes, drift, joints.
+
+    FOLDER is a data set, or a folder that holds exactly one (default: out).
+
+    \b
+    Examples:
+      ctxtool inspect out/ntu60
+      ctxtool inspect out/ntu60 --sample S001C001P001R001A001 --picture look.png
+      ctxtool inspect out/ntu60 --csv manifest.csv
+    """
+    from toolkit import inspection, render
+
+    folder = find_dataset(folder)
+    if sample_id:
+        click.echo(inspection.describe_sample(folder, sample_id))
+    else:
+        click.echo(inspection.describe_dataset(folder))
+    if csv_file:
+        inspection.write_csv(folder, csv_file)
+        click.echo(f"wrote {csv_file}")
+    if picture_file:
+        drawn = render.draw_sample(folder, sample_id) if sample_id else render.draw_dataset(folder)
+        render.write_picture(picture_file, drawn)
+        click.echo(f"wrote {picture_file}")
+
+
+@click.command()
+@click.argument("folder", type=FOLDER, default=Path("out"))
+@click.option("--deep", is_flag=True, help="Decode every frame; check every offset and window.")
+@click.option(
+    "--jobs", "n_jobs", type=click.IntRange(1), default=None, help="Processes.  [default: cores]"
+)
+def verify(folder: Path, *, deep: bool, n_jobs: int | None) -> None:
+    """Check a data set against its own digests; exits with 1 if anything is wrong.
+
+    FOLDER is a data set, or a folder that holds exactly one (default: out).
+
+    \b
+    Examples:
+      ctxtool verify out/ntu60
+      ctxtool verify out/ntu60 --deep --jobs 8
+    """
+    from joblib import cpu_count
+
+    from toolkit.verify import verify_dataset
+
+    report = verify_dataset(find_dataset(folder), deep=deep, n_jobs=n_jobs or cpu_count())
+    for problem in report.problems:
+        click.echo(f"Error: {problem}", err=True)
+    click.echo(str(report))
+    if report.problems:
+        raise SystemExit(EXIT_PROBLEMS)
+
+
+@click.command()
+def info() -> None:
+    """Tell which data sets, splits, raw formats and skeleton layouts ctxtool knows.
+
+    \b
+    Example:
+      ctxtool info
+    """
+    from toolkit.datasets.overview import describe_datasets
+
+    click.echo(describe_datasets())
+
+
+def find_dataset(folder: Path) -> Path:
+    """Return ``folder`` if it is a data set, else the only one directly inside it.
+
+    Raises ``DataNotFoundError`` when there is none and ``CtxtoolError`` naming all when there are
+    several.
+    """
+    from toolkit.shards.schema import DATASET_FILE
+
+    if (folder / DATASET_FILE).is_file():
+        return folder
+    found = sorted(path.parent for path in folder.glob(f"*/{DATASET_FILE}"))
+    if not found:
+        raise DataNotFoundError(
+            f"{folder}: expected a finished data set (a folder with {DATASET_FILE}), found none;"
+            " make one with ctxtool extract-ntu, or finish one by running its command again"
+        )
+    if len(found) > 1:
+        names = ", ".join(map(str, found))
+        raise CtxtoolError(f"{folder} holds several data sets, name one of them: {names}")
+    return found[0]
