@@ -1,0 +1,44 @@
+# Everything runs in a private virtual environment, made on first use.
+#   make demo    raw sample files -> shards -> a look at them, in build/demo
+#   make test    lint, type check, tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(abspath $(VENV))/bin
+READY := $(VENV)/.ready
+DEMO := build/demo
+
+.PHONY: demo test bench clean
+
+demo: export PATH := $(BIN):$(PATH)
+demo: $(READY)
+	rm -rf $(DEMO) && mkdir -p $(DEMO)
+	cd $(DEMO) && ctxtool synthesize ntu --gaps --phantoms
+	cd $(DEMO) && ctxtool extract-ntu --split xsub
+	cd $(DEMO) && ctxtool synthesize kinetics
+	cd $(DEMO) && ctxtool build-kinetics-motion
+	cd $(DEMO) && ctxtool inspect out/ntu60 --picture ntu60.png
+	cd $(DEMO) && ctxtool inspect out/kinetics-motion --picture kinetics-motion.png
+	cd $(DEMO) && ctxtool verify out/ntu60 --deep && ctxtool verify out/kinetics-motion --deep
+	@echo "Look at $(DEMO)/ntu60.png and $(DEMO)/kinetics-motion.png"
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+bench: $(READY)
+	for job in tests/benchmarks/bench_*.py; do $(BIN)/python $$job || exit 1; done
+
+# OpenCV's usual build needs a desktop library; without it the headless build is the same module.
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+	    $(BIN)/pip uninstall --quiet --yes opencv-python && \
+	    $(BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps opencv-python-headless && \
+	    $(BIN)/python -c 'import cv2'; }
+	touch $@
+
+clean:
+	rm -rf $(VENV) build
