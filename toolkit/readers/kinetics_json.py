@@ -49,16 +49,12 @@ def read_kinetics_json(
     frames = _list_frames(path, get_member(path, "top level", document, "data", list))
     numbers = number_frames(path, frames)
     people = People()
-    poses, scores = [], []
     for frame_index, skeletons in frames.items():
-        for slot, skeleton in enumerate(skeletons):
-            place = f"frame_index {frame_index}, person {slot}"
-            people.add(path, place, frame_index - numbers.first, slot)
-            poses.append(get_member(path, place, skeleton, "pose", list))
-            scores.append(get_member(path, place, skeleton, "score", list))
+        source = path, f"frame_index {frame_index}, "
+        people.add_frame(frame_index - numbers.first, skeletons, source)
     V = layout.n_joints
-    xy = people.stack_numbers(poses, 2 * V).reshape(-1, V, 2)
-    score = people.stack_numbers(scores, V).reshape(-1, V, 1)
+    xy = people.stack_numbers(people.lists("pose"), 2 * V).reshape(-1, V, 2)
+    score = people.stack_numbers(people.lists("score"), V).reshape(-1, V, 1)
     return LabelledPoses(
         sequence=people.lay_out(layout, np.concatenate((xy, score), axis=2), numbers.n_frames, fps),
         label=get_member(path, "top level", document, "label", str),

@@ -82,7 +82,9 @@ def read_ntu_skeleton(path: Path) -> SkeletonSequence:
 
 
 def _read_lines(path: Path) -> _Text:
-    data = read_pose_bytes(path).replace(b"\r\n", b"\n").rstrip()
+    data = read_pose_bytes(path).rstrip()
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n")
     text = _Text(path, data.split(b"\n"))
     if not data.isascii():
         at = next(i for i, line in enumerate(text.lines) if not line.isascii())

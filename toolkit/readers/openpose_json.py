@@ -122,12 +122,10 @@ def _read_frames(
     fps: float,
 ) -> OpenPosePoses:
     people = People()
-    poses: list[list[Any]] = []
     for number, path in paths.items():
         listed = get_member(path, "top level", read_json(path), "people", list)
-        for slot, person in enumerate(listed):
-            people.add(path, f"person {slot}", number - numbers.first, slot)
-            poses.append(get_member(path, f"person {slot}", person, "pose_keypoints_2d", list))
+        people.add_frame(number - numbers.first, listed, (path, ""))
+    poses = people.lists("pose_keypoints_2d")
     n_joints = _count_joints(people, poses)
     V = n_joints or OPENPOSE18.n_joints
     joints = people.stack_numbers(poses, 3 * V).reshape(-1, V, 3)
@@ -147,13 +145,16 @@ def _read_frames(
 
 
 def _count_joints(people: People, poses: list[list[Any]]) -> int | None:
-    for (path, place), pose in zip(people.place, poses, strict=True):
-        if len(pose) not in (54, 75):
-            expected = "54 numbers (COCO-18) or 75 (BODY_25)"
-            raise SkeletonFileError(path, place, expected=expected, found=str(len(pose)))
-        if len(pose) != len(poses[0]):
-            expected = f"{len(poses[0])} numbers as in {people.place[0][0].name}"
-            raise SkeletonFileError(path, place, expected=expected, found=str(len(pose)))
+    for person, pose in enumerate(poses):
+        if len(pose) in (54, 75) and len(pose) == len(poses[0]):
+            continue
+        path, place = people.place(person)
+        expected = (
+            "54 numbers (COCO-18) or 75 (BODY_25)"
+            if len(pose) not in (54, 75)
+            else f"{len(poses[0])} numbers as in {people.place(0)[0].name}"
+        )
+        raise SkeletonFileError(path, place, expected=expected, found=str(len(pose)))
     return len(poses[0]) // 3 if poses else None
 
 

@@ -45,7 +45,7 @@ def get_member(path: Path, place: str, item: Any, key: str, kind: type[_Kind]) -
     if type(item) is not dict:
         raise SkeletonFileError(path, place, expected="an object", found=show(item))
     if key not in item:
-        found = f"only {sorted(item)[:8]}"
+        found = f"only {[name[:40] for name in sorted(item)[:8]]}"
         raise SkeletonFileError(path, place, expected=f"the key {key!r}", found=found)
     value = item[key]
     if type(value) is not kind:
@@ -55,7 +55,9 @@ def get_member(path: Path, place: str, item: Any, key: str, kind: type[_Kind]) -
 
 
 def show(value: Any) -> str:
-    """Return a short text for a JSON value."""
+    """Return a short text for a JSON value; what is inside a list may be too deep to print."""
+    if isinstance(value, (list, dict)):
+        return _KINDS[type(value)]
     text = orjson.dumps(value).decode()
     return text if len(text) <= 40 else f"{text[:40]}..."
 
@@ -87,17 +89,34 @@ def number_frames(path: Path, numbers: Collection[int]) -> FrameNumbers:
 
 @dataclass
 class People:
-    """Everyone in a recording, one after the other: file and place, row, position in the frame."""
+    """Everyone in a recording, one after the other: JSON item, row, position in the frame, source.
 
-    place: list[tuple[Path, str]] = field(default_factory=list)
+    ``source`` is the file and the beginning of the place in it, for the sentences of errors.
+    """
+
+    items: list[Any] = field(default_factory=list)
     row: list[int] = field(default_factory=list)
     slot: list[int] = field(default_factory=list)
+    source: list[tuple[Path, str]] = field(default_factory=list)
 
-    def add(self, path: Path, place: str, row: int, slot: int) -> None:
-        """Append a person."""
-        self.place.append((path, place))
-        self.row.append(row)
-        self.slot.append(slot)
+    def add_frame(self, row: int, items: Sequence[Any], source: tuple[Path, str]) -> None:
+        """Append the people listed in one frame."""
+        self.items.extend(items)
+        self.row.extend([row] * len(items))
+        self.slot.extend(range(len(items)))
+        self.source.extend([source] * len(items))
+
+    def place(self, person: int) -> tuple[Path, str]:
+        """Return the file of a person and where it stands there."""
+        path, beginning = self.source[person]
+        return path, f"{beginning}person {self.slot[person]}"
+
+    def lists(self, key: str) -> list[list[Any]]:
+        """Return everyone's list of that name."""
+        lists: list[Any] = [item.get(key) if type(item) is dict else 0 for item in self.items]
+        if set(map(type, lists)) <= {list}:
+            return lists
+        return [get_member(*self.place(i), item, key, list) for i, item in enumerate(self.items)]
 
     def stack_numbers(self, lists: Sequence[list[Any]], width: int) -> NDArray[np.float64]:
         """Return each person's list of ``width`` numbers as a row (P, width); refuse all else."""
@@ -107,7 +126,8 @@ class People:
         return np.array(flat, np.float64).reshape(len(lists), width)
 
     def _refuse_odd_one(self, lists: Sequence[list[Any]], width: int) -> None:
-        for (path, place), numbers in zip(self.place, lists, strict=True):
+        for person, numbers in enumerate(lists):
+            path, place = self.place(person)
             if len(numbers) != width:
                 expected, found = f"{width} numbers", str(len(numbers))
                 raise SkeletonFileError(path, place, expected=expected, found=found)
@@ -123,7 +143,7 @@ class People:
         if not wrong.any():
             return
         person, joint, channel = (int(i) for i in np.argwhere(wrong)[0])
-        path, place = self.place[person]
+        path, place = self.place(person)
         expected = (
             f"x and y within -{MAX_FRACTION:g}..{MAX_FRACTION:g} pictures"
             if channel < 2
@@ -138,8 +158,8 @@ class People:
         """Return a sequence with each person's joints (P, V, 3) at its row and position."""
         self.check_ranges(joints)
         T, M, V = n_frames, max(self.slot, default=-1) + 1, layout.n_joints
-        if self.place:
-            check_cells(self.place[0][0], T, M)
+        if self.source:
+            check_cells(self.source[0][0], T, M)
         dense = np.zeros((T, M, V, 3), np.float32)
         present = np.zeros((T, M), np.bool_)
         cell = np.array(self.row, np.intp), np.array(self.slot, np.intp)

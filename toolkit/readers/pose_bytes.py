@@ -13,17 +13,17 @@ MAX_CELLS = 1_000_000
 def read_pose_bytes(path: Path) -> bytes:
     """Return the bytes of a file that is there, has at most 64 MiB, is not empty and has no NUL."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= MAX_BYTES else b""
     except OSError as error:
         raise SkeletonFileError(
             path, "opening", expected="a readable file", found=error.strerror or str(error)
         ) from error
+    if size > MAX_BYTES:
+        expected, found = f"at most {MAX_BYTES} bytes", str(size)
+        raise SkeletonFileError(path, "size", expected=expected, found=found)
     if not data:
         raise SkeletonFileError(path, "byte 0", expected="poses", found="an empty file")
-    if len(data) > MAX_BYTES:
-        found = "a larger file"
-        raise SkeletonFileError(path, "size", expected=f"at most {MAX_BYTES} bytes", found=found)
     nul = data.find(b"\0")
     if nul >= 0:
         found = f"a NUL byte ({data.count(0)} of {len(data)} bytes are NUL: a damaged download?)"
