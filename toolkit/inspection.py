@@ -1,0 +1,240 @@
+"""What is in a data set folder: plain facts from its manifest, and the same as text."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pandas as pd
+
+from toolkit.clips import CLIP_LENGTH
+from toolkit.errors import FileError
+from toolkit.inspection_text import format_facts
+from toolkit.joint_statistics import measure_joints
+from toolkit.shards.dataset import DatasetInfo, read_dataset_info
+from toolkit.shards.files import write_atomically
+from toolkit.shards.manifest import OK, SPLIT_PREFIX, read_manifest, splits_of
+from toolkit.shards.reader import ShardReader
+from toolkit.shards.schema import SHARD_FOLDER
+from toolkit.shards.sidecar import shard_path
+
+_N_NEAR = 3
+# One wrong or missing character in an 11-character YouTube id is a ratio of 0.91.
+_NEAR_RATIO = 0.88
+
+
+def describe_dataset(folder: Path) -> str:
+    """Return what a data set holds as text: counts by split, class and reason, sizes, drift.
+
+    Raises ``ShardError`` when the folder is not a finished data set or a shard cannot be read.
+    """
+    return format_facts(dataset_facts(folder))
+
+
+def dataset_facts(folder: Path) -> dict[str, Any]:
+    """Return what ``describe_dataset`` tells as plain JSON values.
+
+    Raises ``ShardError`` when the folder is not a finished data set or a shard cannot be read.
+    """
+    info, manifest = read_dataset_info(folder), read_manifest(folder)
+    usable = manifest[manifest["status"] == OK]
+    shards = sorted(usable["shard"].dropna().unique().tolist())
+    joints = measure_joints(folder, shards, info.layout)
+    return {
+        "folder": str(folder),
+        **_header_facts(info),
+        "counts": {"planned": len(manifest), "ok": len(usable), "reasons": _reasons(manifest)},
+        "splits": {split: _subsets(manifest, split) for split in splits_of(manifest)},
+        "sizes": _sizes(folder, usable),
+        "lengths": _lengths(usable),
+        "bodies": _count(usable["n_bodies"]),
+        "pictures": _picture_sizes(usable),
+        "drift": _drift(usable),
+        "notes": _notes(usable),
+        "joints": {
+            "shards_read": joints.n_shards_read,
+            "shards": joints.n_shards,
+            "frames": joints.n_frames,
+            "present": joints.present_shares(),
+            "quantity": joints.quantity,
+            "by_joint": joints.joint_means(),
+        },
+        "classes": _classes(manifest, info),
+    }
+
+
+def _header_facts(info: DatasetInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "format_version": info.format_version,
+        "toolkit_version": info.toolkit_version,
+        "fingerprint": info.fingerprint,
+        "layout": {
+            "name": info.layout.name,
+            "joints": info.layout.n_joints,
+            "channels": list(info.layout.channels),
+        },
+        "default_split": info.default_split,
+        "parameters": dict(info.parameters),
+    }
+
+
+def _reasons(manifest: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return each reason with its count and the first sample as an example, the commonest first."""
+    failed = manifest[manifest["status"] != OK]
+    counts = failed["status"].value_counts(sort=False)
+    firsts = failed.drop_duplicates("status").set_index("status")
+    rows = [
+        {
+            "reason": str(reason),
+            "n": int(n),
+            "sample_id": str(firsts.at[reason, "sample_id"]),
+            "detail": _text(firsts.at[reason, "detail"]),
+        }
+        for reason, n in counts.items()
+    ]
+    return sorted(rows, key=lambda row: (-row["n"], row["reason"]))
+
+
+def _subsets(manifest: pd.DataFrame, split: str) -> dict[str, dict[str, int]]:
+    subset = manifest[SPLIT_PREFIX + split].astype("string").fillna("in none")
+    table = (manifest["status"] == OK).groupby(subset).agg(["size", "sum"])
+    return {
+        str(name): {"planned": int(row["size"]), "ok": int(row["sum"])}
+        for name, row in table.iterrows()
+    }
+
+
+def _classes(manifest: pd.DataFrame, info: DatasetInfo) -> list[dict[str, Any]]:
+    """Return the classes that have a planned sample; label -1 is a sample of unknown class."""
+    table = (manifest["status"] == OK).groupby(manifest["label"]).agg(["size", "sum"])
+    n_classes = len(info.class_names)
+    return [
+        {
+            "label": label,
+            "name": info.class_names[label] if 0 <= label < n_classes else "(class unknown)",
+            "ok": int(n_ok),
+            "failed": int(n - n_ok),
+        }
+        for label, n, n_ok in table.itertuples()
+    ]
+
+
+def _sizes(folder: Path, usable: pd.DataFrame) -> dict[str, Any]:
+    sizes = [path.stat().st_size for path in (folder / SHARD_FOLDER).glob("[0-9]*.h5")]
+    n_frames, n_bytes = int(usable["n_frames"].sum()), sum(sizes)
+    return {
+        "shards": len(sizes),
+        "bytes": n_bytes,
+        "frames": n_frames,
+        "clips": int(usable["n_clips"].sum()),
+        "bytes_per_frame": round(n_bytes / n_frames, 1) if n_frames else None,
+    }
+
+
+def _lengths(usable: pd.DataFrame) -> dict[str, int] | None:
+    frames = usable["n_frames"]
+    if frames.empty:
+        return None
+    facts = {name: int(getattr(frames, name)()) for name in ("min", "median", "max")}
+    return facts | {"shorter_than_a_clip": int((frames < CLIP_LENGTH).sum())}
+
+
+def _count(values: "pd.Series[Any]") -> dict[str, int]:
+    return {str(value): int(n) for value, n in values.value_counts().sort_index().items()}
+
+
+def _picture_sizes(usable: pd.DataFrame) -> dict[str, int]:
+    sized = usable.dropna(subset=["width", "height"])
+    counts = sized.groupby(["width", "height"]).size().sort_values(ascending=False)
+    return {f"{width}x{height}": int(n) for (width, height), n in counts.items()}
+
+
+def _drift(usable: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the spread of the samples' worst drifts, None where there is no video."""
+    drift = usable["max_drift_ms"].dropna()
+    if drift.empty:
+        return None
+    return {
+        "median_ms": round(float(drift.median()), 3),
+        "p95_ms": round(float(drift.quantile(0.95)), 3),
+        "worst_ms": float(drift.max()),
+        "worst_sample": str(usable.at[drift.idxmax(), "sample_id"]),
+    }
+
+
+def _notes(usable: pd.DataFrame) -> dict[str, Any] | None:
+    """Return how many usable samples have something to tell, and the first that has."""
+    told = usable[usable["detail"].fillna("") != ""]
+    if told.empty:
+        return None
+    first = told.iloc[0]
+    return {"n": len(told), "sample_id": str(first["sample_id"]), "detail": str(first["detail"])}
+
+
+def describe_sample(folder: Path, sample_id: str) -> str:
+    """Return all that is known of one sample: its manifest row, its clips, every frame's drift.
+
+    Raises ``ValueError`` naming ids like it when there is no such sample.
+    """
+    manifest = read_manifest(folder)
+    row = find_sample(manifest, sample_id)
+    known = {str(k): v for k, v in row.items() if not pd.isna(v) and v != ""}
+    width = max(map(len, known))
+    lines = [f"{name:<{width}}  {value}" for name, value in known.items()]
+    if row["status"] == OK:
+        lines += ["", *_describe_frames(folder, int(row["shard"]), int(row["shard_row"]))]
+    return "\n".join(lines)
+
+
+def find_sample(manifest: pd.DataFrame, sample_id: str) -> "pd.Series[Any]":
+    """Return the manifest row of a sample; raises ``ValueError`` naming ids like it."""
+    found = manifest[manifest["sample_id"] == sample_id]
+    if len(found):
+        return found.iloc[0]
+    near = _near_ids(manifest["sample_id"].tolist(), sample_id)
+    hint = f"; near it are {', '.join(near)}" if near else ""
+    raise ValueError(f"no sample {sample_id!r} among the {len(manifest)} of the manifest{hint}")
+
+
+def _near_ids(ids: Sequence[str], wanted: str) -> list[str]:
+    lower = wanted.lower()
+    inside = [i for i in ids if lower in i.lower() or i.lower() in lower] if wanted else []
+    return inside[:_N_NEAR] or difflib.get_close_matches(wanted, ids, _N_NEAR, _NEAR_RATIO)
+
+
+def _describe_frames(folder: Path, shard: int, row: int) -> list[str]:
+    path = shard_path(folder, shard)
+    with ShardReader(path) as reader:
+        window, clips = reader.sample(row), reader.clips_of(row)
+    with h5py.File(path, "r") as file:
+        first = int(file["sample/row"][row])
+        starts = file["clip/start"][clips] - first
+        lengths = file["clip/n_valid"][clips]
+    lines = [f"clips: {len(clips)} of up to {CLIP_LENGTH} frames"]
+    lines += [
+        f"  clip {i:>3}  frames {start} to {start + n - 1}"
+        for i, (start, n) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True))
+    ]
+    lines += ["", "frame  bodies  video frame  drift ms" if window.jpegs else "frame  bodies"]
+    for t, (n_bodies, video, drift_s) in enumerate(
+        zip(window.present.sum(1), window.video_index, window.drift_s, strict=True)
+    ):
+        seen = f"{video:>11}  {drift_s * 1000:>8.2f}" if window.jpegs else ""
+        lines.append(f"{t:>5}  {n_bodies:>6}  {seen}".rstrip())
+    return lines
+
+
+def write_csv(folder: Path, path: Path) -> None:
+    """Write the manifest as CSV, whole or not at all; ``FileError`` where that cannot be."""
+    manifest = read_manifest(folder)
+    try:
+        write_atomically(path, lambda aside: manifest.to_csv(aside, index=False))
+    except OSError as error:
+        found = str(error.strerror or error)
+        raise FileError(path, "file", expected="a place to write to", found=found) from error
+
+
+def _text(value: object) -> str:
+    return "" if pd.isna(value) else str(value)  # type: ignore[call-overload]
