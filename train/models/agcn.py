@@ -27,11 +27,9 @@ class AdaptiveGraphConvolution(nn.Module):
         self.source = nn.Conv2d(in_channels, partitions * embedding, 1)
         self.target = nn.Conv2d(in_channels, partitions * embedding, 1)
         self.conv = nn.Conv2d(in_channels, out_channels * partitions, 1)
-        self.norm = nn.BatchNorm2d(out_channels)
         self.shortcut: nn.Module = nn.Identity()
         if in_channels != out_channels:
-            conv = nn.Conv2d(in_channels, out_channels, 1)
-            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
+            self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
     def similarity(self, x: Tensor) -> Tensor:
         """Return C (N, 3, V, V): for each target joint (column), source weights of sum 1."""
@@ -47,7 +45,7 @@ class AdaptiveGraphConvolution(nn.Module):
         weights = self.adjacency + self.learnt + self.similarity(x)
         parts = self.conv(x).unflatten(1, (len(self.adjacency), -1))
         mixed = torch.einsum("nkctv,nkvw->nctw", parts, weights.to(parts.dtype))
-        return self.norm(mixed) + self.shortcut(x)
+        return mixed + self.shortcut(x)
 
     def count_macs(self, x: Tensor, out: Tensor) -> int:
         """Multiply-accumulates of one forward: channels, aggregation, similarity and shortcut."""

@@ -72,9 +72,8 @@ class ContextShape:
     strides: tuple[int, ...] = (MAX_STRIDE,)
 
     def __post_init__(self) -> None:
-        ratios = [stride // self.pool_stride for stride in self.strides]
-        distinct = len(set(self.strides)) == len(self.strides)
-        if not self.strides or not distinct or not set(ratios) <= {1, 2}:
+        known = 0 < len(self.strides) == len(set(self.strides) & {1, 2, MAX_STRIDE})
+        if not known or max(self.strides) > 2 * min(self.strides):
             raise ValueError(f"one context branch cannot give temporal strides {self.strides}")
 
     @property
@@ -123,7 +122,7 @@ def _build_layer(
 
 
 def choose_strides(wanted: set[int], align: str) -> tuple[int, ...]:
-    """Return the strides a branch computes for modules at these strides for several modules on one branch.
+    """Return the strides a branch computes when several modules share it.
 
     ``avgpool`` computes the finest, ``repeat`` the coarsest, ``dual`` all of them.
     """

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from train.models.config import ModelConfig
 from train.models.graph import SkeletonGraph
-from train.models.networks import ActionNetwork, build_model
+from train.models.networks import ActionNetwork
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -42,7 +42,7 @@ def count_macs(
     attention is counted in its factored form.
     """
     with torch.device("meta"), torch.no_grad():
-        model = build_model(config, graph, n_classes).eval()
+        model = ActionNetwork(config, graph, n_classes).eval()
         counts = count_module_macs(model, lambda: model(**_empty_batch(model, config, clip)))
     for part in ("skeleton", "context", "attention", "head"):
         counts.setdefault(part, sum(n for name, n in counts.items() if name.startswith(f"{part}.")))

@@ -219,7 +219,7 @@ def sorted_relu_mean(p: Tensor, q: Tensor) -> Tensor:
     """
     if p.dtype in (torch.bfloat16, torch.float16):
         p, q = p.float(), q.float()
-    s = (-q).sort(dim=-1).values
+    s = q.neg().contiguous().sort(dim=-1).values
     n = torch.searchsorted(s.detach(), p.detach().contiguous())
     prefix = F.pad(s.cumsum(-1), (1, 0))
     return (n * p - prefix.gather(-1, n)) / q.shape[-1]

@@ -112,12 +112,12 @@ class SkeletonBranch(nn.Module):
 
     def fold_persons(self, joints: Tensor) -> Tensor:
         """Normalise joints (B, C, T, V, M) per joint and channel; return (B * M, C, T, V)."""
-        B, C, T, V, M = joints.shape
-        if C != self.in_channels or V != self.n_joints:
+        channels, n_joints = self.in_channels, self.n_joints
+        if joints.dim() != 5 or joints.shape[1::2] != (channels, n_joints):
             raise ValueError(
-                f"joints must be (N, {self.in_channels}, T, {self.n_joints}, M), "
-                f"got {tuple(joints.shape)}"
+                f"joints must be (N, {channels}, T, {n_joints}, M), got {tuple(joints.shape)}"
             )
+        B, C, T, V, M = joints.shape
         x = joints.permute(0, 4, 3, 1, 2).reshape(B * M, V * C, T)
         return self.data_norm(x).view(B * M, V, C, T).permute(0, 2, 3, 1).contiguous()
 

@@ -1,0 +1,350 @@
+"""Shards in, clips out: which samples a run uses, random windows to train on, tiles to test on."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from toolkit.shards import DatasetReader, ShardError, Window
+from toolkit.shards.schema import DATASET_FILE
+from toolkit.shards.sidecar import shard_path
+from train import sampling, transforms
+from train.batch import Clip
+from train.context_file import ContextFile
+from train.sampling import Key, Span
+
+# What each field of DataConfig may hold.
+CHOICES = {
+    "window": ("centre", "uniform"),
+    "short": ("loop", "zero"),
+    "partial": ("keep", "drop"),
+    "crop": ("corners", "centre", "none"),
+    "flip": ("none", "both", "rgb"),
+}
+
+Numbers = Sequence[int] | NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How clips are drawn and prepared; the defaults are the paper's (MODEL_SPEC 7.2).
+
+    - ``split``: the data set's default one when None
+    - ``clip_length`` frames a clip, pictures ``frame_size`` squared
+    - ``window``: training window by its ``centre`` frame or by ``uniform`` start (O1)
+    - ``short``: clips with too few frames ``loop`` or end in ``zero`` (O2)
+    - ``partial``: ``keep`` or ``drop`` the last, shorter test clip (O3)
+    - ``crop``: a square at one of the ``corners`` or the centre, always the ``centre``, or
+      ``none``: the whole picture, in testing too; sides are drawn from ``crop_scales`` (O4)
+    - ``flip``: mirror half of the clips, pictures and skeletons ``both`` or ``rgb`` only (O6)
+    - ``random_move``: rotate, scale and shift skeletons (O8)
+    - ``rgb_mean``, ``rgb_scale``: see :func:`~train.transforms.normalise_rgb` (O9)
+    - ``zero_score``, ``centre_joint``: see :func:`~train.transforms.normalise_joints` (O10, O11)
+    - ``validation_share`` of the training samples is held out to choose the best epoch by
+    - ``context_file``: features in place of pictures, see :mod:`train.context_file`
+
+    Raises ``ValueError`` for a value no clip can be made with.
+    """
+
+    split: str | None = None
+    clip_length: int = 16
+    frame_size: int = 112
+    window: str = "centre"
+    short: str = "loop"
+    partial: str = "keep"
+    crop: str = "corners"
+    crop_scales: tuple[float, ...] = (1.0, 0.8409, 0.7071, 0.5946, 0.5)
+    flip: str = "none"
+    random_move: bool = False
+    rgb_mean: tuple[float, ...] = (114.7748, 107.7354, 99.4750)
+    rgb_scale: float = 1 / 255
+    zero_score: bool = True
+    centre_joint: bool = False
+    validation_share: float = 0.05
+    context_file: str | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("crop_scales", "rgb_mean"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        for field, allowed in CHOICES.items():
+            if getattr(self, field) not in allowed:
+                wanted = ", ".join(allowed)
+                raise ValueError(f"{field} must be one of {wanted}; got {getattr(self, field)!r}")
+        if self.clip_length < 1 or self.frame_size < 1:
+            raise ValueError(
+                "clip_length and frame_size must be at least 1,"
+                f" got {self.clip_length} and {self.frame_size}"
+            )
+        if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
+            raise ValueError(f"crop_scales must be in (0, 1], got {self.crop_scales}")
+        if len(self.rgb_mean) != 3 or self.rgb_scale <= 0:
+            raise ValueError(
+                "rgb_mean must be 3 numbers and rgb_scale positive,"
+                f" got {self.rgb_mean} and {self.rgb_scale}"
+            )
+        if not 0 <= self.validation_share < 1:
+            raise ValueError(f"validation_share must be in [0, 1), got {self.validation_share}")
+        if self.context_file is not None and self.flip != "none":
+            raise ValueError(f"flip {self.flip!r} needs pictures: a context_file cannot be mirrored")
+
+
+def find_dataset(path: str | os.PathLike[str]) -> Path:
+    """Return the data set folder that ``path`` is or, if it holds exactly one, that one.
+
+    Raises ``ShardError`` naming those it holds when there are several, or none.
+    """
+    folder = Path(path)
+    if (folder / DATASET_FILE).is_file():
+        return folder
+    found = sorted(inner.parent for inner in folder.glob(f"*/{DATASET_FILE}"))
+    if len(found) != 1:
+        names = ", ".join(f.name for f in found)
+        raise ShardError(
+            folder,
+            "folder",
+            expected=f"a data set ({DATASET_FILE}) or exactly one folder with one",
+            found=f"{len(found)} of them, choose one: {names}" if found else "none",
+        )
+    return found[0]
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """Numbers of samples in a ``DatasetReader``, rising, each int64 (n,)."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def select_subsets(reader: DatasetReader, config: DataConfig, seed: int) -> Subsets:
+    """Choose the samples to train on, to pick the best epoch by, and to report on.
+
+    The test subset is ``test``, or ``val`` where the split has no other (Kinetics).  Validation is
+    ``val`` where there is a ``test`` too; otherwise it is held out of ``train`` by a hash of id and
+    seed, in proportion to the classes and never a class's last sample.  Test samples never
+    validate.  Raises ``ValueError`` naming the splits there are, ``ShardError`` with no samples to
+    train on.
+    """
+    split = config.split or reader.info.default_split
+    train, val, test = (reader.subset(split, name) for name in ("train", "val", "test"))
+    if len(train) == 0:
+        raise ShardError(
+            reader.folder, f"split {split}", expected="usable training samples", found="none"
+        )
+    if len(test) == 0:
+        val, test = val[:0], val
+    if len(val) == 0:
+        held = _hold_out(reader, train, config.validation_share, seed)
+        train, val = train[~held], train[held]
+    return Subsets(*(part.astype(np.int64) for part in (train, val, test)))
+
+
+def _hold_out(
+    reader: DatasetReader, train: NDArray[np.intp], share: float, seed: int
+) -> NDArray[np.bool_]:
+    """Mark the training samples to validate on."""
+    names = reader.samples["sample_id"].to_numpy(str)[train]
+    keys = [_hash(f"{seed}/{name}") for name in names]
+    place = np.ones(len(train))
+    for label in np.unique(reader.labels[train]):
+        members = np.flatnonzero(reader.labels[train] == label)
+        order = members[np.argsort([keys[i] for i in members])]
+        # Evenly spaced places, begun at random: the first n over all classes are in proportion.
+        place[order] = (np.arange(len(order)) + _hash(f"{seed}/class {label}")) / len(order)
+        place[order[-1]] = np.inf
+    wanted = round(share * len(train)) if share == 0 else max(round(share * len(train)), 1)
+    held = np.zeros(len(train), bool)
+    held[np.argsort(place, kind="stable")[:wanted]] = True
+    return held & np.isfinite(place)
+
+
+def _hash(text: str) -> float:
+    """Return a number in [0, 1) that any machine gets from this text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
+
+
+@dataclass(frozen=True)
+class View:
+    """All decisions about one clip; the rest is reading and arithmetic.
+
+    ``place`` is one of ``transforms.PLACES`` or ``whole``, ``scale`` the crop's side.
+    """
+
+    span: Span
+    place: str = "centre"
+    scale: float = 1.0
+    mirror: bool = False
+
+
+def draw_view(n_frames: int, config: DataConfig, rng: np.random.Generator) -> View:
+    """Decide on a training clip; draws are the same whether or not pictures are read."""
+    span = sampling.draw_span(n_frames, config.clip_length, config.window, rng)
+    place = transforms.PLACES[rng.integers(len(transforms.PLACES))]
+    scale = config.crop_scales[rng.integers(len(config.crop_scales))]
+    mirror = bool(rng.integers(2)) and config.flip != "none"
+    fixed = {"corners": place, "centre": "centre", "none": "whole"}
+    return View(span, fixed[config.crop], scale, mirror)
+
+
+class ClipSource:
+    """Reads clips of a data set folder as a config says; may be pickled to workers.
+
+    ``pictures=False`` leaves the stored frames undecoded, for systems that do not see them.
+    Raises ``ShardError`` if pictures are wanted and none are stored.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], config: DataConfig, *, pictures: bool = True
+    ) -> None:
+        self.reader = DatasetReader(folder)
+        self.config = config
+        self.pictures = pictures and config.context_file is None
+        if self.pictures and len(self.reader) and not self.reader.window(0, 0, 1).jpegs:
+            raise ShardError(
+                folder, "shards", expected="stored pictures", found="a skeleton-only data set"
+            )
+        self.reader.close()
+
+    @cached_property
+    def _context(self) -> ContextFile | None:
+        path = self.config.context_file
+        return None if path is None else ContextFile(path, self.reader)
+
+    def read(self, sample: int, view: View, rng: np.random.Generator | None = None) -> Clip:
+        """Return one clip, its ``clip`` and ``weight`` at their defaults.
+
+        ``rng`` is for ``random_move`` and None in testing.  Raises ``ShardError`` naming shard and
+        sample when what is stored cannot be read.
+        """
+        try:
+            window = self.reader.window(sample, *view.span)
+            rgb = self._frames(window, view) if self.pictures else None
+        except (ShardError, ValueError, OSError) as error:
+            raise self._explain(sample, error) from error
+        context = self._context
+        return Clip(
+            joints=self._joints(window, view, rng),
+            present=self._extend(torch.from_numpy(window.present != 0)),
+            rgb=rgb,
+            context=None if context is None else context.read(sample, view.span, self.config),
+            label=int(self.reader.labels[sample]),
+            sample=sample,
+        )
+
+    def _joints(
+        self, window: Window, view: View, rng: np.random.Generator | None
+    ) -> torch.Tensor:
+        config, layout = self.config, self.reader.info.layout
+        joints = transforms.normalise_joints(
+            window.joints,
+            window.present,
+            layout,
+            zero_score=config.zero_score,
+            centre_joint=config.centre_joint,
+        )
+        if view.mirror and config.flip == "both":
+            joints = transforms.mirror_joints(joints, layout)
+        if config.random_move and rng is not None:
+            joints = transforms.move_joints(joints, rng)
+        # The disk is time first, the network is channels first: (T, M, V, C) to (C, T, V, M).
+        return self._extend(torch.from_numpy(joints)).permute(3, 0, 2, 1).contiguous()
+
+    def _frames(self, window: Window, view: View) -> torch.Tensor:
+        pictures = window.pictures()
+        box = transforms.place_box(*pictures.shape[1:3], view.place, view.scale)
+        frames = transforms.cut_frames(pictures, box, self.config.frame_size)
+        if view.mirror:
+            frames = transforms.mirror_frames(frames)
+        # Zero after normalisation is the mean colour.
+        fill = torch.tensor(self.config.rgb_mean).round().clamp(0, 255).to(torch.uint8)
+        return self._extend(frames, fill)
+
+    def _extend(self, frames: torch.Tensor, fill: torch.Tensor | int = 0) -> torch.Tensor:
+        """Bring the frames of a short clip, (n, ...), to the clip's length (O2)."""
+        n, T = len(frames), self.config.clip_length
+        if n == T:
+            return frames
+        out = frames[torch.from_numpy(sampling.loop_order(n, T))]
+        if self.config.short == "zero":
+            out[n:] = fill
+        return out
+
+    def _explain(self, sample: int, error: Exception) -> ShardError:
+        row = self.reader.samples.iloc[sample]
+        path, place = shard_path(self.reader.folder, int(row["shard"])), f"sample {row['sample_id']}"
+        if isinstance(error, ShardError):
+            return ShardError(
+                error.path, f"{place}, {error.place}", expected=error.expected, found=error.found
+            )
+        return ShardError(path, place, expected="readable frames of one size", found=str(error))
+
+
+class TrainClips(Dataset[Clip]):
+    """One random window of a sample for each key; a function of seed, epoch and sample alone.
+
+    ``samples`` are numbers in the ``DatasetReader``; keys come from an ``EpochSampler`` over them.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        samples: Numbers,
+        config: DataConfig,
+        seed: int,
+        *,
+        pictures: bool = True,
+    ) -> None:
+        self.source = ClipSource(folder, config, pictures=pictures)
+        self.samples = _check_samples(samples, self.source.reader)
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: Key | tuple[Any, ...]) -> Clip:
+        epoch, sample, weight = Key(*key)
+        rng = sampling.item_rng(self.seed, epoch, sample)
+        view = draw_view(int(self.source.reader.n_frames[sample]), self.source.config, rng)
+        clip = self.source.read(sample, view, rng)
+        return _numbered(clip, weight=weight)
+
+
+class EvalClips(Dataset[Clip]):
+    """Every clip of every given sample, sample by sample, centre crop, nothing random."""
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        samples: Numbers,
+        config: DataConfig,
+        *,
+        pictures: bool = True,
+    ) -> None:
+        self.source = ClipSource(folder, config, pictures=pictures)
+        self.samples = _check_samples(samples, self.source.reader)
+        self._clips = [
+            (int(sample), number, span)
+            for sample in self.samples
+            for number, span in enumerate(self._tile(int(sample)))
+        ]
+
+    def _tile(self, sample: int) -> list[Span]:
+        config, n_frames = self.source.config, int(self.source.reader.n_frames[sample])
+        return sampling.tile_spans(n_frames, config.clip_length, config.partial)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> Clip:
+        sample, number, span = self._clips[index]
+        place = "whole" if self.source.config.crop == "none" else "centre"
+        return _numbered(self.source.read(sample, View(span, place)), clip=number)

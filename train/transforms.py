@@ -1,0 +1,147 @@
+"""What happens to the frames and joints of a clip between the shard and the network.
+
+Frames are uint8 (T, H, W, 3), joints float32 (T, M, V, C); M bodies, V joints, C channels.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tv
+
+from toolkit.shards import SkeletonLayout
+
+PLACES = ("centre", "top left", "top right", "bottom left", "bottom right")
+
+# Key values of random_move: the released ST-GCN feeder draws one of each at both ends of a clip.
+MOVE_ANGLES_DEG = (-10.0, -5.0, 0.0, 5.0, 10.0)
+MOVE_SCALES = (0.9, 1.0, 1.1)
+MOVE_SHIFTS = (-0.2, -0.1, 0.0, 0.1, 0.2)
+
+
+class Box(NamedTuple):
+    """A rectangle of a picture, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def place_box(height: int, width: int, place: str, scale: float = 1.0) -> Box:
+    """Return the part of a picture to cut out (MODEL_SPEC 7.1, 7.2 O4).
+
+    A square of ``scale`` times the shorter side, in the centre or at a corner (:data:`PLACES`);
+    ``whole`` is the picture as it is.
+    """
+    if place == "whole":
+        return Box(0, 0, height, width)
+    side = max(int(min(height, width) * scale), 1)
+    down, right = height - side, width - side
+    corners = {
+        "centre": (down // 2, right // 2),
+        "top left": (0, 0),
+        "top right": (0, right),
+        "bottom left": (down, 0),
+        "bottom right": (down, right),
+    }
+    return Box(*corners[place], side, side)
+
+
+def cut_frames(frames: NDArray[np.uint8], box: Box, size: int) -> Tensor:
+    """Cut ``box`` out of every frame and resize it to (T, size, size, 3) uint8.
+
+    Bilinear with antialiasing, as PIL does for Hara's loader; on frames whose channels come last
+    torchvision is as fast here as OpenCV, which would alias (docs/benchmarks).
+    """
+    pictures = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    cut = tv.resized_crop(pictures, *box, [size, size], antialias=True)
+    return cut.permute(0, 2, 3, 1).contiguous()
+
+
+def mirror_frames(frames: Tensor) -> Tensor:
+    """Mirror frames (T, H, W, 3) left to right."""
+    return frames.flip(2)
+
+
+def normalise_rgb(
+    rgb: Tensor,
+    mean: Sequence[float],
+    scale: float,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Return (rgb - mean) * scale for uint8 (N, 3, T, H, W), on its device (MODEL_SPEC 7.2 O9).
+
+    The memory order stays: batches come channels last, which 3D convolutions like on a GPU.
+    """
+    centre = torch.tensor(mean, dtype=torch.float32, device=rgb.device).view(3, 1, 1, 1)
+    return (rgb - centre).mul_(scale).to(dtype)
+
+
+def normalise_joints(
+    joints: NDArray[np.float32],
+    present: NDArray[np.uint8],
+    layout: SkeletonLayout,
+    *,
+    zero_score: bool = True,
+    centre_joint: bool = False,
+) -> NDArray[np.float32]:
+    """Return joints (T, M, V, C) about the origin, zeros where a body is absent.
+
+    Fractions of the picture move by -0.5, and joints of score 0 go to (0, 0) with ``zero_score``
+    (MODEL_SPEC 7.2 O10); metres stay (O11).  With ``centre_joint`` the layout's centre joint of
+    the first body seen becomes the origin of the whole clip, so that paths and distances between
+    bodies stay.
+    """
+    out = joints.copy()
+    axes = 2 if is_fractions(layout) else 3
+    if is_fractions(layout):
+        out[..., :2] -= 0.5
+        if zero_score:
+            out[..., :2][out[..., 2] == 0] = 0
+    seen = np.argwhere(present)
+    if centre_joint and len(seen):
+        frame, body = seen[0]
+        out[..., :axes] -= out[frame, body, layout.centre, :axes].copy()
+    if centre_joint and zero_score and is_fractions(layout):
+        out[..., :2][out[..., 2] == 0] = 0
+    out[present == 0] = 0
+    return out
+
+
+def mirror_joints(joints: NDArray[np.float32], layout: SkeletonLayout) -> NDArray[np.float32]:
+    """Mirror normalised joints: x to -x, and left and right joints change places."""
+    out = joints[:, :, layout.mirrored()]
+    out[..., 0] *= -1
+    return out
+
+
+def move_joints(joints: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Rotate, scale and shift x and y, changing evenly over the clip (MODEL_SPEC 7.2 O8).
+
+    Both ends draw an angle, a scale and a shift each.  Joints at exactly (0, 0) are absent or
+    unseen and stay there.
+    """
+    T = len(joints)
+    ends = {
+        "angle": np.radians(rng.choice(MOVE_ANGLES_DEG, 2)),
+        "scale": rng.choice(MOVE_SCALES, 2),
+        "x": rng.choice(MOVE_SHIFTS, 2),
+        "y": rng.choice(MOVE_SHIFTS, 2),
+    }
+    at = {name: np.linspace(*pair, T)[:, None, None] for name, pair in ends.items()}
+    cos, sin = at["scale"] * np.cos(at["angle"]), at["scale"] * np.sin(at["angle"])
+    x, y = joints[..., 0], joints[..., 1]
+    out = joints.copy()
+    out[..., 0] = cos * x - sin * y + at["x"]
+    out[..., 1] = sin * x + cos * y + at["y"]
+    out[..., :2][(x == 0) & (y == 0)] = 0
+    return out
+
+
+def is_fractions(layout: SkeletonLayout) -> bool:
+    """Say whether x and y are fractions of the picture with a score, not metres."""
+    return layout.channels[2] == "score"
