@@ -223,32 +223,31 @@ class _ToldTime:
         self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
     ) -> None:
         self._tick_s = Fraction(stream.time_base or 0)
-        file_begin = Fraction(container.start_time or 0, av.time_base)
-        video_begin = (stream.start_time or 0) * self._tick_s
-        # The file's start is rounded to microseconds; where it is the video's own, be exact.
-        rounded = abs(video_begin - file_begin) <= Fraction(1, av.time_base)
-        self._file_begin = video_begin if rounded else file_begin
-        self._offset = video_begin - self._file_begin
         self._is_avi = container.format.name == "avi"
-        self._first_tick: int | None = None
+        self._begin_s = Fraction(container.start_time or 0, av.time_base)
+        self._begun = False
         self._last_tick = -1
 
     def read(self, picture: av.VideoFrame) -> float | None:
-        if self._is_avi:
-            return self._read_avi(picture.dts)
-        if picture.pts is None:
+        tick = self._read_avi_tick(picture) if self._is_avi else picture.pts
+        if tick is None:
             return None
-        return float(picture.pts * self._tick_s - self._file_begin)
+        time_s = tick * self._tick_s
+        if not self._begun:
+            # FFmpeg rounds the file's start to microseconds, and guesses it where a stream has not
+            # been probed to its first picture: it cannot be after that picture.
+            if self._is_avi or time_s - self._begin_s <= Fraction(1, av.time_base):
+                self._begin_s = time_s
+            self._begun = True
+        return float(time_s - self._begin_s)
 
-    def _read_avi(self, tick: int | None) -> float:
+    def _read_avi_tick(self, picture: av.VideoFrame) -> int:
         # AVI has no presentation times (FFmpeg makes some up, in the wrong order), only one tick
-        # a chunk: a picture's time is the tick of the chunk that drove it out of the decoder,
-        # less the decoder's delay.  The last pictures are driven out by the end of the file.
-        tick = self._last_tick + 1 if tick is None else tick
+        # a chunk: a picture belongs to the chunk that drove it out of the decoder, less the
+        # decoder's delay.  The last pictures are driven out by the end of the file.
+        tick = self._last_tick + 1 if picture.dts is None else picture.dts
         self._last_tick = tick
-        if self._first_tick is None:
-            self._first_tick = tick
-        return float((tick - self._first_tick) * self._tick_s + self._offset)
+        return tick
 
 
 def _open_container(path: Path) -> av.container.InputContainer:
