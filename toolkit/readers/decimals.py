@@ -1,7 +1,7 @@
 """Plain decimal numbers in rows of text, parsed all at once and exactly.
 
-Measured: two and a half times as fast as ``np.loadtxt``, and unlike a flat list of tokens
-(``np.fromstring``) it sees a number that slid from its row to the next.
+Faster than ``np.loadtxt`` (``tests/benchmarks/bench_parse.py``), and unlike a flat list of tokens
+it sees a number that slid from its row to the next.
 """
 
 from collections.abc import Sequence

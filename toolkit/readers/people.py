@@ -1,5 +1,6 @@
 """What the two JSON pose readers share: checked JSON, frame numbers to rows, people to arrays."""
 
+from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -121,9 +122,18 @@ class People:
     def stack_numbers(self, lists: Sequence[list[Any]], width: int) -> NDArray[np.float64]:
         """Return each person's list of ``width`` numbers as a row (P, width); refuse all else."""
         flat = list(chain.from_iterable(lists))
-        if set(map(len, lists)) - {width} or set(map(type, flat)) - {int, float}:
+        try:
+            numbers = np.frombuffer(array("d", flat))  # takes no text and no null, but bools
+        except TypeError:
+            numbers = np.empty(0)
+        suspects = np.flatnonzero((numbers == 0) | (numbers == 1)).tolist()
+        if (
+            len(numbers) != len(lists) * width
+            or set(map(len, lists)) - {width}
+            or set(map(type, map(flat.__getitem__, suspects))) - {int, float}
+        ):
             self._refuse_odd_one(lists, width)
-        return np.array(flat, np.float64).reshape(len(lists), width)
+        return numbers.reshape(len(lists), width)
 
     def _refuse_odd_one(self, lists: Sequence[list[Any]], width: int) -> None:
         for person, numbers in enumerate(lists):
