@@ -1,10 +1,8 @@
 """Shards in, clips out: which samples a run uses, random windows to train on, tiles to test on."""
 
-import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +91,9 @@ class DataConfig:
         if not 0 <= self.validation_share < 1:
             raise ValueError(f"validation_share must be in [0, 1), got {self.validation_share}")
         if self.context_file is not None and self.flip != "none":
-            raise ValueError(f"flip {self.flip!r} needs pictures: a context_file cannot be mirrored")
+            raise ValueError(
+                f"flip {self.flip!r} needs pictures: a context_file cannot be mirrored"
+            )
 
 
 def find_dataset(path: str | os.PathLike[str]) -> Path:
@@ -114,62 +114,6 @@ def find_dataset(path: str | os.PathLike[str]) -> Path:
             found=f"{len(found)} of them, choose one: {names}" if found else "none",
         )
     return found[0]
-
-
-@dataclass(frozen=True)
-class Subsets:
-    """Numbers of samples in a ``DatasetReader``, rising, each int64 (n,)."""
-
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    test: NDArray[np.int64]
-
-
-def select_subsets(reader: DatasetReader, config: DataConfig, seed: int) -> Subsets:
-    """Choose the samples to train on, to pick the best epoch by, and to report on.
-
-    The test subset is ``test``, or ``val`` where the split has no other (Kinetics).  Validation is
-    ``val`` where there is a ``test`` too; otherwise it is held out of ``train`` by a hash of id and
-    seed, in proportion to the classes and never a class's last sample.  Test samples never
-    validate.  Raises ``ValueError`` naming the splits there are, ``ShardError`` with no samples to
-    train on.
-    """
-    split = config.split or reader.info.default_split
-    train, val, test = (reader.subset(split, name) for name in ("train", "val", "test"))
-    if len(train) == 0:
-        raise ShardError(
-            reader.folder, f"split {split}", expected="usable training samples", found="none"
-        )
-    if len(test) == 0:
-        val, test = val[:0], val
-    if len(val) == 0:
-        held = _hold_out(reader, train, config.validation_share, seed)
-        train, val = train[~held], train[held]
-    return Subsets(*(part.astype(np.int64) for part in (train, val, test)))
-
-
-def _hold_out(
-    reader: DatasetReader, train: NDArray[np.intp], share: float, seed: int
-) -> NDArray[np.bool_]:
-    """Mark the training samples to validate on."""
-    names = reader.samples["sample_id"].to_numpy(str)[train]
-    keys = [_hash(f"{seed}/{name}") for name in names]
-    place = np.ones(len(train))
-    for label in np.unique(reader.labels[train]):
-        members = np.flatnonzero(reader.labels[train] == label)
-        order = members[np.argsort([keys[i] for i in members])]
-        # Evenly spaced places, begun at random: the first n over all classes are in proportion.
-        place[order] = (np.arange(len(order)) + _hash(f"{seed}/class {label}")) / len(order)
-        place[order[-1]] = np.inf
-    wanted = round(share * len(train)) if share == 0 else max(round(share * len(train)), 1)
-    held = np.zeros(len(train), bool)
-    held[np.argsort(place, kind="stable")[:wanted]] = True
-    return held & np.isfinite(place)
-
-
-def _hash(text: str) -> float:
-    """Return a number in [0, 1) that any machine gets from this text."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
 @dataclass(frozen=True)
@@ -203,21 +147,28 @@ class ClipSource:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], config: DataConfig, *, pictures: bool = True
+        self,
+        folder: str | os.PathLike[str],
+        samples: Numbers,
+        config: DataConfig,
+        *,
+        pictures: bool = True,
     ) -> None:
         self.reader = DatasetReader(folder)
+        self.samples = _check_samples(samples, self.reader)
         self.config = config
         self.pictures = pictures and config.context_file is None
-        if self.pictures and len(self.reader) and not self.reader.window(0, 0, 1).jpegs:
-            raise ShardError(
-                folder, "shards", expected="stored pictures", found="a skeleton-only data set"
-            )
-        self.reader.close()
+        self._context: ContextFile | None = None
+        if config.context_file is not None:
+            self._context = ContextFile(config.context_file, self.reader, self.samples.tolist())
+        if self.pictures and len(self.samples):
+            self._check_pictures()
 
-    @cached_property
-    def _context(self) -> ContextFile | None:
-        path = self.config.context_file
-        return None if path is None else ContextFile(path, self.reader)
+    def _check_pictures(self) -> None:
+        with self.reader:
+            if not self.reader.window(int(self.samples[0]), 0, 1).jpegs:
+                folder, found = self.reader.folder, "a skeleton-only data set"
+                raise ShardError(folder, "shards", expected="stored pictures", found=found)
 
     def read(self, sample: int, view: View, rng: np.random.Generator | None = None) -> Clip:
         """Return one clip, its ``clip`` and ``weight`` at their defaults.
@@ -230,43 +181,47 @@ class ClipSource:
             rgb = self._frames(window, view) if self.pictures else None
         except (ShardError, ValueError, OSError) as error:
             raise self._explain(sample, error) from error
-        context = self._context
         return Clip(
             joints=self._joints(window, view, rng),
             present=self._extend(torch.from_numpy(window.present != 0)),
             rgb=rgb,
-            context=None if context is None else context.read(sample, view.span, self.config),
+            context=self._read_context(sample, view.span),
             label=int(self.reader.labels[sample]),
             sample=sample,
         )
 
-    def _joints(
-        self, window: Window, view: View, rng: np.random.Generator | None
-    ) -> torch.Tensor:
+    def _joints(self, window: Window, view: View, rng: np.random.Generator | None) -> torch.Tensor:
         config, layout = self.config, self.reader.info.layout
-        joints = transforms.normalise_joints(
-            window.joints,
-            window.present,
-            layout,
-            zero_score=config.zero_score,
-            centre_joint=config.centre_joint,
+        seen = transforms.find_seen(
+            window.joints, window.present, layout, zero_score=config.zero_score
         )
+        joints = transforms.normalise_joints(
+            window.joints, seen, layout, centre_joint=config.centre_joint
+        )
+        if config.random_move and rng is not None:
+            joints = transforms.move_joints(joints, seen, rng)
         if view.mirror and config.flip == "both":
             joints = transforms.mirror_joints(joints, layout)
-        if config.random_move and rng is not None:
-            joints = transforms.move_joints(joints, rng)
         # The disk is time first, the network is channels first: (T, M, V, C) to (C, T, V, M).
         return self._extend(torch.from_numpy(joints)).permute(3, 0, 2, 1).contiguous()
 
     def _frames(self, window: Window, view: View) -> torch.Tensor:
         pictures = window.pictures()
-        box = transforms.place_box(*pictures.shape[1:3], view.place, view.scale)
+        height, width = pictures.shape[1:3]
+        box = transforms.place_box(height, width, view.place, view.scale)
         frames = transforms.cut_frames(pictures, box, self.config.frame_size)
         if view.mirror:
             frames = transforms.mirror_frames(frames)
         # Zero after normalisation is the mean colour.
         fill = torch.tensor(self.config.rgb_mean).round().clamp(0, 255).to(torch.uint8)
         return self._extend(frames, fill)
+
+    def _read_context(self, sample: int, span: Span) -> torch.Tensor | None:
+        if self._context is None:
+            return None
+        order = sampling.loop_order(span.n_valid, self.config.clip_length)
+        rows = self._context.read(sample, span.start + order)
+        return torch.from_numpy(rows)
 
     def _extend(self, frames: torch.Tensor, fill: torch.Tensor | int = 0) -> torch.Tensor:
         """Bring the frames of a short clip, (n, ...), to the clip's length (O2)."""
@@ -280,12 +235,25 @@ class ClipSource:
 
     def _explain(self, sample: int, error: Exception) -> ShardError:
         row = self.reader.samples.iloc[sample]
-        path, place = shard_path(self.reader.folder, int(row["shard"])), f"sample {row['sample_id']}"
+        path, place = (
+            shard_path(self.reader.folder, int(row["shard"])),
+            f"sample {row['sample_id']}",
+        )
         if isinstance(error, ShardError):
             return ShardError(
                 error.path, f"{place}, {error.place}", expected=error.expected, found=error.found
             )
         return ShardError(path, place, expected="readable frames of one size", found=str(error))
+
+
+def _check_samples(samples: Numbers, reader: DatasetReader) -> NDArray[np.int64]:
+    numbers = np.asarray(samples, np.int64)
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= len(reader)):
+        raise ValueError(
+            f"{reader.folder} has usable samples 0 to {len(reader) - 1},"
+            f" got {numbers.min()} to {numbers.max()}"
+        )
+    return numbers
 
 
 class TrainClips(Dataset[Clip]):
@@ -303,9 +271,13 @@ class TrainClips(Dataset[Clip]):
         *,
         pictures: bool = True,
     ) -> None:
-        self.source = ClipSource(folder, config, pictures=pictures)
-        self.samples = _check_samples(samples, self.source.reader)
+        self.source = ClipSource(folder, samples, config, pictures=pictures)
         self.seed = seed
+
+    @property
+    def samples(self) -> NDArray[np.int64]:
+        """Numbers of the samples."""
+        return self.source.samples
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -315,7 +287,7 @@ class TrainClips(Dataset[Clip]):
         rng = sampling.item_rng(self.seed, epoch, sample)
         view = draw_view(int(self.source.reader.n_frames[sample]), self.source.config, rng)
         clip = self.source.read(sample, view, rng)
-        return _numbered(clip, weight=weight)
+        return replace(clip, weight=weight)
 
 
 class EvalClips(Dataset[Clip]):
@@ -329,11 +301,10 @@ class EvalClips(Dataset[Clip]):
         *,
         pictures: bool = True,
     ) -> None:
-        self.source = ClipSource(folder, config, pictures=pictures)
-        self.samples = _check_samples(samples, self.source.reader)
+        self.source = ClipSource(folder, samples, config, pictures=pictures)
         self._clips = [
             (int(sample), number, span)
-            for sample in self.samples
+            for sample in self.source.samples
             for number, span in enumerate(self._tile(int(sample)))
         ]
 
@@ -347,4 +318,4 @@ class EvalClips(Dataset[Clip]):
     def __getitem__(self, index: int) -> Clip:
         sample, number, span = self._clips[index]
         place = "whole" if self.source.config.crop == "none" else "centre"
-        return _numbered(self.source.read(sample, View(span, place)), clip=number)
+        return replace(self.source.read(sample, View(span, place)), clip=number)

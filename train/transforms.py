@@ -81,34 +81,44 @@ def normalise_rgb(
     return (rgb - centre).mul_(scale).to(dtype)
 
 
-def normalise_joints(
+def find_seen(
     joints: NDArray[np.float32],
     present: NDArray[np.uint8],
     layout: SkeletonLayout,
     *,
     zero_score: bool = True,
+) -> NDArray[np.bool_]:
+    """Say which joints are to be believed, (T, M, V): of a body present and, unless
+    ``zero_score`` is off, with a score above 0 where the layout has one (MODEL_SPEC 7.2 O10).
+    """
+    seen = np.broadcast_to((present != 0)[..., None], joints.shape[:3])
+    if zero_score and is_fractions(layout):
+        return seen & (joints[..., 2] != 0)
+    return seen
+
+
+def normalise_joints(
+    joints: NDArray[np.float32],
+    seen: NDArray[np.bool_],
+    layout: SkeletonLayout,
+    *,
     centre_joint: bool = False,
 ) -> NDArray[np.float32]:
-    """Return joints (T, M, V, C) about the origin, zeros where a body is absent.
+    """Return joints (T, M, V, C) about the origin, those not seen at it.
 
-    Fractions of the picture move by -0.5, and joints of score 0 go to (0, 0) with ``zero_score``
-    (MODEL_SPEC 7.2 O10); metres stay (O11).  With ``centre_joint`` the layout's centre joint of
-    the first body seen becomes the origin of the whole clip, so that paths and distances between
-    bodies stay.
+    Fractions of the picture move by -0.5 (MODEL_SPEC 7.2 O10), metres stay (O11).  With
+    ``centre_joint`` the first place where the layout's centre joint is seen becomes the origin of
+    the whole clip, so that paths and distances between bodies stay.
     """
     out = joints.copy()
-    axes = 2 if is_fractions(layout) else 3
+    places = out[..., :2] if is_fractions(layout) else out
     if is_fractions(layout):
-        out[..., :2] -= 0.5
-        if zero_score:
-            out[..., :2][out[..., 2] == 0] = 0
-    seen = np.argwhere(present)
-    if centre_joint and len(seen):
-        frame, body = seen[0]
-        out[..., :axes] -= out[frame, body, layout.centre, :axes].copy()
-    if centre_joint and zero_score and is_fractions(layout):
-        out[..., :2][out[..., 2] == 0] = 0
-    out[present == 0] = 0
+        places -= 0.5
+    first = np.argwhere(seen[:, :, layout.centre])
+    if centre_joint and len(first):
+        frame, body = first[0]
+        places -= places[frame, body, layout.centre].copy()
+    places[~seen] = 0
     return out
 
 
@@ -119,27 +129,28 @@ def mirror_joints(joints: NDArray[np.float32], layout: SkeletonLayout) -> NDArra
     return out
 
 
-def move_joints(joints: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def move_joints(
+    joints: NDArray[np.float32], seen: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Rotate, scale and shift x and y, changing evenly over the clip (MODEL_SPEC 7.2 O8).
 
-    Both ends draw an angle, a scale and a shift each.  Joints at exactly (0, 0) are absent or
-    unseen and stay there.
+    Both ends of the clip draw an angle, a scale and a shift each.  Joints not seen stay.
     """
     T = len(joints)
-    ends = {
-        "angle": np.radians(rng.choice(MOVE_ANGLES_DEG, 2)),
-        "scale": rng.choice(MOVE_SCALES, 2),
-        "x": rng.choice(MOVE_SHIFTS, 2),
-        "y": rng.choice(MOVE_SHIFTS, 2),
-    }
-    at = {name: np.linspace(*pair, T)[:, None, None] for name, pair in ends.items()}
-    cos, sin = at["scale"] * np.cos(at["angle"]), at["scale"] * np.sin(at["angle"])
+    angle = np.radians(_glide(MOVE_ANGLES_DEG, T, rng))
+    scale = _glide(MOVE_SCALES, T, rng)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     x, y = joints[..., 0], joints[..., 1]
-    out = joints.copy()
-    out[..., 0] = cos * x - sin * y + at["x"]
-    out[..., 1] = sin * x + cos * y + at["y"]
-    out[..., :2][(x == 0) & (y == 0)] = 0
-    return out
+    moved = joints.copy()
+    moved[..., 0] = cos * x - sin * y + _glide(MOVE_SHIFTS, T, rng)
+    moved[..., 1] = sin * x + cos * y + _glide(MOVE_SHIFTS, T, rng)
+    return np.where(seen[..., None], moved, joints)
+
+
+def _glide(values: Sequence[float], n_frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw two values and go evenly from one to the other, (T, 1, 1)."""
+    begin, end = rng.choice(values, 2).tolist()
+    return np.linspace(begin, end, n_frames)[:, None, None]
 
 
 def is_fractions(layout: SkeletonLayout) -> bool:

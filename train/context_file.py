@@ -1,0 +1,156 @@
+"""Context features computed beforehand, read in place of pictures: one HDF5 file for a data set.
+
+- attributes ``format`` = "ctxtool-context", ``format_version`` = 1, ``frames_per_row`` = s
+- ``sample/id`` (S,) names samples of the data set, ``sample/row`` int64 (S+1,) their rows
+- ``data`` float16 or float32 (R, k, m): k vectors of m channels; row j of a sample describes its
+  frames s j to s j + s - 1, so a sample of n frames has ceil(n / s) rows
+
+Any network may fill it; :func:`write_context_file` does from arrays.
+"""
+
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.shards import DatasetReader, ShardError
+from toolkit.shards.files import write_atomically
+
+FORMAT_NAME = "ctxtool-context"
+FORMAT_VERSION = 1
+_CHUNK_BYTES = 1 << 16
+
+
+def write_context_file(
+    path: str | os.PathLike[str],
+    features: Iterable[tuple[str, NDArray[np.floating]]],
+    frames_per_row: int = 1,
+) -> None:
+    """Write (sample id, features (rows, k, m)) pairs, in float16 if they come so, else float32.
+
+    The file gets its name only when it is whole.  Raises ``ValueError`` naming a sample whose
+    features are of another shape than those before.
+    """
+    if frames_per_row < 1:
+        raise ValueError(f"frames_per_row must be at least 1, got {frames_per_row}")
+    write_atomically(Path(path), lambda aside: _write(aside, features, frames_per_row))
+
+
+def _write(
+    path: Path, features: Iterable[tuple[str, NDArray[np.floating]]], frames_per_row: int
+) -> None:
+    ids: list[bytes] = []
+    rows = [0]
+    with h5py.File(path, "w") as file:
+        for name, values in features:
+            data = file["data"] if ids else _create(file, name, values)
+            if values.ndim != 3 or values.shape[1:] != data.shape[1:]:
+                raise ValueError(
+                    f"features of sample {name} are {values.shape}, not (n, k, m) with"
+                    f" (k, m) = {data.shape[1:]}"
+                )
+            ids.append(name.encode())
+            rows.append(rows[-1] + len(values))
+            data.resize(rows[-1], axis=0)
+            data[rows[-2] :] = values
+        if not ids:
+            raise ValueError("a context file needs the features of at least one sample")
+        file["sample/id"] = np.array(ids, "S")
+        file["sample/row"] = np.array(rows, np.int64)
+        file.attrs["format"] = FORMAT_NAME
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["frames_per_row"] = frames_per_row
+
+
+def _create(file: h5py.File, name: str, values: NDArray[np.floating]) -> h5py.Dataset:
+    if values.ndim != 3 or 0 in values.shape:
+        raise ValueError(f"features of sample {name} must be (rows, k, m), got {values.shape}")
+    dtype = np.dtype(np.float16 if values.dtype == np.float16 else np.float32)
+    row = values.shape[1:]
+    n_rows = max(_CHUNK_BYTES // (dtype.itemsize * row[0] * row[1]), 1)
+    return file.create_dataset(
+        "data", shape=(0, *row), maxshape=(None, *row), chunks=(n_rows, *row), dtype=dtype
+    )
+
+
+class ContextFile:
+    """Features of the samples of a data set; opens late, once a process, and may be pickled.
+
+    ``shape`` is (k, m).  Raises ``ShardError`` naming what is wrong, also when a sample of
+    ``samples`` (numbers in ``reader``) is missing or has another number of rows than its frames
+    ask for.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], reader: DatasetReader, samples: Sequence[int]
+    ) -> None:
+        self.path = Path(path)
+        self._opened: tuple[int, h5py.File] | None = None
+        names = reader.samples["sample_id"].to_numpy(str)
+        self._first_row: dict[int, int] = {}
+        file = self._file()
+        try:
+            self.frames_per_row, rows = self._read_index(file)
+            self.shape: tuple[int, int] = file["data"].shape[1:]
+        finally:
+            self.close()
+        for sample in samples:
+            first, end = rows.get(names[sample], (0, 0))
+            wanted = -(-int(reader.n_frames[sample]) // self.frames_per_row)
+            if end - first != wanted:
+                place = f"sample {names[sample]}"
+                raise self._error(place, f"{wanted} rows of features", str(end - first))
+            self._first_row[int(sample)] = first
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": None}
+
+    def close(self) -> None:
+        """Let go of the file; the next access opens it again."""
+        opened, self._opened = self._opened, None
+        if opened is not None and opened[0] == os.getpid():
+            opened[1].close()
+
+    def read(self, sample: int, frames: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return the features of consecutive frames, (rows, k, m), one row for each s frames.
+
+        A row is that of the middle frame of its s frames, the nearest in time.
+        """
+        s = self.frames_per_row
+        middle = np.minimum(np.arange(0, len(frames), s) + s // 2, len(frames) - 1)
+        rows = frames[middle] // s
+        first = int(rows.min())
+        start = self._first_row[sample] + first
+        block = self._file()["data"][start : start + int(rows.max()) - first + 1]
+        return block[rows - first].astype(np.float32)
+
+    def _file(self) -> h5py.File:
+        if self._opened is None or self._opened[0] != os.getpid():
+            try:
+                self._opened = (os.getpid(), h5py.File(self.path, "r"))
+            except OSError as error:
+                raise self._error("file", "an HDF5 file of context features", str(error)) from error
+        return self._opened[1]
+
+    def _read_index(self, file: h5py.File) -> tuple[int, dict[str, tuple[int, int]]]:
+        found = (file.attrs.get("format"), file.attrs.get("format_version"))
+        if found != (FORMAT_NAME, FORMAT_VERSION):
+            wanted = f"{FORMAT_NAME} version {FORMAT_VERSION}"
+            raise self._error("format", wanted, f"{found[0]} version {found[1]}")
+        try:
+            ids, rows = file["sample/id"][()].tolist(), file["sample/row"][()].tolist()
+            shape, s = file["data"].shape, int(file.attrs["frames_per_row"])
+        except (KeyError, AttributeError) as error:
+            raise self._error("content", "all tables", str(error)) from error
+        if len(shape) != 3 or s < 1 or len(rows) != len(ids) + 1 or rows[-1] != shape[0]:
+            raise self._error("content", "tables that fit", f"{len(ids)} ids, data {shape}")
+        names = [name.decode() for name in ids]
+        return s, dict(zip(names, itertools.pairwise(rows), strict=True))
+
+    def _error(self, place: str, expected: str, found: str) -> ShardError:
+        return ShardError(self.path, place, expected=expected, found=found)
