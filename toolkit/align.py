@@ -10,6 +10,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+# Distances that differ by less are equal: 0.1 s lies halfway from 0.08 s to 0.12 s, but for binary.
+_TIE_S = 1e-6
+
 
 @dataclass(frozen=True)
 class Match(Generic[T]):
@@ -45,4 +48,4 @@ def match_nearest(
 
 
 def _is_nearer(earlier: float, later: float, time: float) -> bool:
-    return time - earlier <= later - time
+    return time - earlier <= later - time + _TIE_S

@@ -12,12 +12,15 @@ Buffer = bytes | memoryview | Picture
 
 # OpenCV before 4.11 cannot hand out RGB itself and swaps in a second pass.
 _RGB_FLAG: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
+_JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 def encode_picture(rgb: Picture, quality: int = 90) -> bytes:
     """Compress an RGB picture (H, W, 3) uint8 to JPEG; raises ``ValueError`` if it is not one."""
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
         raise ValueError(f"a picture is uint8 (H, W, 3), got {rgb.dtype} {rgb.shape}")
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality must be within 1..100, got {quality}")
     done, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise ValueError(f"OpenCV cannot encode a picture of {rgb.shape}")
@@ -28,9 +31,11 @@ def decode_picture(jpeg: Buffer) -> Picture:
     """Return the RGB picture (H, W, 3) uint8; raises ``ValueError`` on bytes that are no JPEG."""
     data = np.frombuffer(jpeg, np.uint8)
     flag = cv2.IMREAD_COLOR if _RGB_FLAG is None else _RGB_FLAG
-    picture = cv2.imdecode(data, flag) if data.size else None
+    # OpenCV 4 fills up a picture that breaks off, and any OpenCV takes other formats.
+    whole = data[:2].tobytes() == _JPEG_BEGIN and data[-2:].tobytes() == _JPEG_END
+    picture = cv2.imdecode(data, flag) if whole else None
     if picture is None:
-        raise ValueError(f"{data.size} bytes that are not a JPEG picture")
+        raise ValueError(f"{data.size} bytes that are not a whole JPEG picture")
     return cast(Picture, picture if _RGB_FLAG is not None else _swapped(picture))
 
 

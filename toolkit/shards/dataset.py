@@ -18,12 +18,15 @@ from toolkit.errors import ShardError
 from toolkit.shards.files import read_json, write_json
 from toolkit.shards.manifest import OK, SPLIT_PREFIX, read_manifest
 from toolkit.shards.reader import ShardReader, Window
-from toolkit.shards.schema import DATASET_FILE, FORMAT_VERSION
+from toolkit.shards.schema import DATASET_FILE, FORMAT_VERSION, MANIFEST_FILE
 from toolkit.shards.sidecar import shard_path
 from toolkit.skeleton import SkeletonLayout
 
 # More shards than this are closed again, the longest unused first: file handles are scarce.
 _MAX_OPEN = 256
+
+# What the manifest must say of every usable sample.
+_NUMBERS = ("shard", "shard_row", "label", "n_frames")
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,8 @@ class DatasetReader:
         self.info = read_dataset_info(self.folder)
         manifest = read_manifest(self.folder)
         usable = manifest[manifest["status"] == OK].reset_index(drop=True)
-        self._shard = usable["shard"].to_numpy(np.int32)
-        self._row = usable["shard_row"].to_numpy(np.int32)
-        self.labels: NDArray[np.int32] = usable["label"].to_numpy(np.int32)
-        self.n_frames: NDArray[np.int32] = usable["n_frames"].to_numpy(np.int32)
+        numbers = {c: _whole_numbers(self.folder, usable[c]) for c in _NUMBERS}
+        self._shard, self._row, self.labels, self.n_frames = (numbers[c] for c in _NUMBERS)
         self._open: OrderedDict[int, ShardReader] = OrderedDict()
 
     def __enter__(self) -> "DatasetReader":
@@ -118,7 +119,11 @@ class DatasetReader:
         """
         if split not in self.info.splits:
             raise ValueError(f"{self.folder} offers the splits {self.info.splits}, not {split!r}")
-        column = self.samples[SPLIT_PREFIX + split]
+        name = SPLIT_PREFIX + split
+        if name not in self.samples.columns:
+            path = self.folder / MANIFEST_FILE
+            raise ShardError(path, "columns", expected=f"a column {name}", found="none")
+        column = self.samples[name]
         return np.flatnonzero((column == subset).fillna(False).to_numpy(bool))
 
     def close(self) -> None:
@@ -145,7 +150,7 @@ class DatasetReader:
         if not 0 <= sample < len(self):
             raise IndexError(f"{self.folder} has {len(self)} usable samples, no number {sample}")
         reader, row = self._reader(int(self._shard[sample])), int(self._row[sample])
-        if row >= len(reader) or reader.labels[row] != self.labels[sample]:
+        if not 0 <= row < len(reader) or reader.labels[row] != self.labels[sample]:
             raise ShardError(
                 reader.path, f"sample {row}", expected="the manifest's label", found="another"
             )
@@ -158,3 +163,12 @@ class DatasetReader:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(shard)
         return self._open[shard]
+
+
+def _whole_numbers(folder: Path, column: "pd.Series[Any]") -> NDArray[np.int32]:
+    try:
+        return column.to_numpy(np.int32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ShardError(
+            folder / MANIFEST_FILE, f"column {column.name}", expected="numbers", found=str(error)
+        ) from error

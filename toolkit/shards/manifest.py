@@ -58,7 +58,8 @@ def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 def manifest_frame(rows: Iterable[Mapping[str, Any]], splits: Sequence[str]) -> pd.DataFrame:
     """Return typed manifest rows sorted by id; facts follow the fixed columns in order of name."""
-    frame = pd.DataFrame(list(rows))
+    # As objects: pandas would turn whole numbers with gaps into floats.
+    frame = pd.DataFrame(list(rows), dtype=object)
     split_columns = [SPLIT_PREFIX + split for split in splits]
     facts = sorted(set(frame.columns) - set(COLUMNS) - set(split_columns))
     frame = frame.reindex(columns=[*COLUMNS, *split_columns, *facts])

@@ -87,14 +87,15 @@ class _Index(NamedTuple):
 class ShardReader:
     """Reads one shard; ``len`` is its number of samples.
 
-    The file is opened on first use and once per process, so a reader made in the parent may be
-    pickled to workers or survive a fork.  Raises :class:`~toolkit.errors.ShardError` naming file
-    and table when the shard is damaged, of another version or refers to other files.
+    The file is opened on first use, so a reader made in the parent may be pickled to workers; it
+    survives a fork, as no read moves a file position.  Raises
+    :class:`~toolkit.errors.ShardError` naming file and table when the shard is damaged, of another
+    version or refers to other files.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._opened: tuple[int, int, _Index] | None = None
+        self._opened: tuple[int, _Index] | None = None
 
     def __enter__(self) -> "ShardReader":
         return self
@@ -113,8 +114,8 @@ class ShardReader:
     def close(self) -> None:
         """Let go of the file; the next access opens it again."""
         opened, self._opened = getattr(self, "_opened", None), None
-        if opened is not None and opened[0] == os.getpid():
-            os.close(opened[1])
+        if opened is not None:
+            os.close(opened[0])
 
     def __len__(self) -> int:
         return len(self._index.labels)
@@ -216,10 +217,10 @@ class ShardReader:
         return self._open()[1]
 
     def _open(self) -> tuple[int, _Index]:
-        if self._opened is None or self._opened[0] != os.getpid():
+        if self._opened is None:
             index = _read_index(self.path)
-            self._opened = (os.getpid(), os.open(self.path, os.O_RDONLY), index)
-        return self._opened[1], self._opened[2]
+            self._opened = (os.open(self.path, os.O_RDONLY), index)
+        return self._opened
 
 
 def _pread(path: Path, handle: int, offset: int, n_bytes: int) -> bytes:
@@ -241,13 +242,17 @@ def _read_rows(path: Path, handle: int, place: _Place, first: int, end: int) -> 
 def _read_index(path: Path) -> _Index:
     size = _file_size(path)
     try:
-        with h5py.File(path, "r") as file:
+        # A shard has its name only once it is whole: no lock is needed, and some network file
+        # systems have none to give.
+        with h5py.File(path, "r", locking=False) as file:
             layout = _read_layout(path, file)
             wanted = tables(layout)
-            present = [n for n in wanted if n not in PICTURE_TABLES or "rgb" in file]
+            pictures = file.get("rgb", getlink=True) is not None
+            present = [n for n in wanted if n not in PICTURE_TABLES or pictures]
             places = {name: _place(path, file, name, wanted[name], size) for name in present}
             index = _load(layout, places, file)
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+    # What h5py raises on a damaged file depends on where the damage is.
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise ShardError(path, "file", expected="an HDF5 shard", found=str(error)) from error
     _check_counts(path, places, wanted, index)
     return index
@@ -261,23 +266,37 @@ def _file_size(path: Path) -> int:
 
 
 def _read_layout(path: Path, file: h5py.File) -> SkeletonLayout:
-    found = (file.attrs.get("format"), file.attrs.get("format_version"))
+    found = (_read_attribute(file, "format"), _read_attribute(file, "format_version"))
     if found != (FORMAT_NAME, FORMAT_VERSION):
         wanted = f"{FORMAT_NAME} version {FORMAT_VERSION}"
         raise ShardError(path, "format", expected=wanted, found=f"{found[0]} version {found[1]}")
     try:
-        return SkeletonLayout.from_dict(json.loads(file.attrs["layout"]))
-    except (KeyError, TypeError, ValueError) as error:
+        return SkeletonLayout.from_dict(json.loads(_read_attribute(file, "layout") or "{}"))
+    except (TypeError, ValueError, RecursionError) as error:
         raise ShardError(path, "layout", expected="a skeleton layout", found=str(error)) from error
+
+
+def _read_attribute(file: h5py.File, name: str) -> Any:
+    """Return a number or text, None where there is none of a fixed size.
+
+    Text of variable size lies behind a pointer that HDF5 follows into a crash when it is damaged.
+    """
+    if name not in file.attrs:
+        return None
+    kind = file.attrs.get_id(name)
+    if kind.shape != () or kind.dtype.kind not in "iS":
+        return None
+    value = file.attrs[name]
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _place(path: Path, file: h5py.File, name: str, table: Table, size: int) -> _Place:
     """Look one table up, refusing everything that could lead outside this file or its end."""
-    group, leaf = name.split("/")
-    for parent, key in ((file, group), (file.get(group), leaf)):
-        link = parent.get(key, getlink=True) if isinstance(parent, h5py.Group) else None
+    for step in (name.partition("/")[0], name):
+        link = file.get(step, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            raise ShardError(path, name, expected="a table in this file", found=f"{link}")
+            found = f"a {type(link).__name__}" if link else "nothing"
+            raise ShardError(path, step, expected="a table in this file", found=found)
     data = file[name]
     if not isinstance(data, h5py.Dataset):
         raise ShardError(path, name, expected="a table", found=type(data).__name__)
@@ -325,7 +344,7 @@ def _check_counts(
 
 
 def _check_boundaries(path: Path, name: str, bounds: NDArray[np.int64], end: int) -> None:
-    if bounds[0] != 0 or bounds[-1] != end or np.any(np.diff(bounds) <= 0):
+    if bounds[0] != 0 or bounds[-1] != end or np.any(bounds[1:] <= bounds[:-1]):
         raise ShardError(path, name, expected=f"boundaries rising from 0 to {end}", found="others")
 
 
@@ -333,6 +352,7 @@ def _check_clips(path: Path, index: _Index) -> None:
     sample, start = index.clip_sample, index.clip_start
     if len(sample) and (sample.min() < 0 or sample.max() >= len(index.labels)):
         raise ShardError(path, "clip/sample", expected="samples of this shard", found="others")
-    outside = (start < index.rows[sample]) | (start + index.clip_n_valid > index.rows[sample + 1])
+    last = index.rows[sample + 1] - index.clip_n_valid
+    outside = (start < index.rows[sample]) | (start > last)
     if np.any(outside) or np.any(index.clip_n_valid == 0):
         raise ShardError(path, "clip/start", expected="clips inside their samples", found="others")

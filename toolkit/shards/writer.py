@@ -41,8 +41,10 @@ class AlignedSample:
 
     def __post_init__(self) -> None:
         n_frames, n_bodies = self.poses.present.shape
-        if n_bodies != BODIES:
-            raise ValueError(f"a stored sample has {BODIES} bodies, got {n_bodies}")
+        if n_bodies != BODIES or n_frames < 1:
+            raise ValueError(
+                f"a stored sample has {BODIES} bodies and a frame, got {n_bodies} and {n_frames}"
+            )
         if self.video_index.shape != (n_frames,) or self.drift_s.shape != (n_frames,):
             raise ValueError(f"a sample of {n_frames} frames needs as many video frames and drifts")
 
@@ -88,6 +90,11 @@ class ShardWriter:
 
     def add(self, sample: AlignedSample) -> None:
         """Add a sample whose pictures, if any, are already taken in."""
+        if sample.poses.layout != self.layout:
+            raise ValueError(
+                f"sample {sample.sample_id}: layout {sample.poses.layout.name} in a shard of"
+                f" {self.layout.name}"
+            )
         n_frames = sum(len(s.poses) for s in (*self._samples, sample))
         if self.pictures and self._spool.n_pictures != n_frames:
             raise ValueError(
@@ -102,9 +109,11 @@ class ShardWriter:
         try:
             # The oldest file layout has no time stamps or free-space pages: equal in, equal out.
             with h5py.File(self.path, "w", libver="earliest") as file:
-                file.attrs["format"] = FORMAT_NAME
+                layout = json.dumps(self.layout.to_dict(), sort_keys=True)
+                # Text of fixed size: HDF5 itself crashes on damaged text of variable size.
+                file.attrs["format"] = np.bytes_(FORMAT_NAME)
                 file.attrs["format_version"] = FORMAT_VERSION
-                file.attrs["layout"] = json.dumps(self.layout.to_dict(), sort_keys=True)
+                file.attrs["layout"] = np.bytes_(layout)
                 for name, table in tables(self.layout).items():
                     if name not in PICTURE_TABLES:
                         dtype = columns[name].dtype if table.dtype == "S" else table.dtype
