@@ -82,16 +82,11 @@ class Extractor:
 
 def _refuse_changed(planned: PlannedSample) -> None:
     for before in (planned.poses, planned.video):
-        if not before.path:
-            continue
-        try:
-            now = Stamp.of(Path(before.path))
-        except OSError as error:
-            raise InputChangedError(f"{before.path}: {error.strerror} since the plan") from error
+        now = Stamp.of(Path(before.path)) if before.path else before
         if now != before:
             raise InputChangedError(
-                f"{before.path}: changed since the plan, was {before.n_bytes} "
-                f"bytes, is {now.n_bytes}: run again to plan it anew"
+                f"{before.path}: changed since it was planned with {before.n_bytes} bytes, now"
+                f" {now.n_bytes}: run the same command again to plan it anew"
             )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
@@ -29,12 +30,18 @@ class Stamp:
 
     @classmethod
     def of(cls, path: Path | None) -> "Stamp":
-        """Look a file up; a folder counts its files' bytes and its newest change."""
+        """Look a file up; a folder counts its files' bytes and its newest change.
+
+        A file that is not there has the stamp of an empty one from 1970.
+        """
         if path is None:
             return cls()
         absolute = os.path.abspath(path)  # noqa: PTH100 - resolve() would ask the disk per part
-        if not Path(absolute).is_dir():
-            info = Path(absolute).stat()
+        try:
+            info = os.stat(absolute)  # noqa: PTH116 - no Path object per file: there are 600,000
+        except FileNotFoundError:
+            return cls(absolute)
+        if not stat.S_ISDIR(info.st_mode):
             return cls(absolute, info.st_size, info.st_mtime_ns)
         with os.scandir(absolute) as entries:
             infos = [entry.stat() for entry in entries if entry.is_file()]

@@ -99,16 +99,14 @@ def extract_ntu(ctx: click.Context, /, **given: Any) -> None:
     run = RunChoices.take(given)
     run = _with_default_out(ctx, run, given["dataset"])
     skeletons, videos = _folders(given, "skeletons", Path("data/ntu"))
-    data = list_ntu(
-        skeletons,
-        videos,
-        dataset=given.pop("dataset"),
-        default_split=given.pop("split"),
-        use_listed=given.pop("use_listed"),
-    )
+    names = {
+        "dataset": given.pop("dataset"),
+        "default_split": given.pop("split"),
+        "use_listed": given.pop("use_listed"),
+    }
     tolerance_ms = given.pop("tolerance") * 1000 / 30
     options = BuildOptions(source="ntu", align="frame", tolerance_ms=tolerance_ms, **given)
-    extract(data, options, run)
+    extract(list_ntu(skeletons, videos, **names), options, run)
 
 
 @click.command("extract-kinetics")
@@ -215,8 +213,9 @@ def extract_openpose(table: Path, layout_file: Path | None, **given: Any) -> Non
 
     run = RunChoices.take(given)
     layout = read_layout(layout_file) if layout_file else OPENPOSE18
-    data = list_openpose(table, videos=not given["skeleton_only"], layout=layout)
-    extract(data, BuildOptions(source="openpose", align="time", **given), run)
+    options = BuildOptions(source="openpose", align="time", **given)
+    data = list_openpose(table, videos=not options.skeleton_only, layout=layout)
+    extract(data, options, run)
 
 
 def _extract_kinetics(given: dict[str, Any], run: RunChoices, *, motion_only: bool) -> None:
@@ -225,8 +224,9 @@ def _extract_kinetics(given: dict[str, Any], run: RunChoices, *, motion_only: bo
 
     poses, videos = _folders(given, "poses", Path("data/kinetics"))
     labels = given.pop("labels") or None
+    options = BuildOptions(source="kinetics", align="time", **given)
     data = list_kinetics(poses, videos, labels=labels, motion_only=motion_only)
-    extract(data, BuildOptions(source="kinetics", align="time", **given), run)
+    extract(data, options, run)
 
 
 def _folders(given: dict[str, Any], poses: str, default: Path) -> tuple[Path, Path | None]:
