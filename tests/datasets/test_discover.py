@@ -69,6 +69,16 @@ def test_file_in_the_place_of_a_folder_is_refused(tmp_path):
         find_files(tmp_path / "x.avi", (".avi",))
 
 
+def test_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(CtxtoolError, match="cannot be read: Permission denied") as caught:
+        find_files(tmp_path, (".avi",))
+    assert str(tmp_path) in str(caught.value)
+
+
 def test_path_that_is_not_utf8_is_refused(tmp_path):
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.avi")).touch()

@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.datasets.openpose import list_openpose
@@ -178,6 +178,7 @@ def test_layout_of_ones_own_is_handed_on(table):
 plain = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=6)
 
 
+@settings(deadline=None, max_examples=40)  # it writes files
 @given(st.dictionaries(plain, plain, min_size=1, max_size=8), st.randoms())
 def test_order_of_the_lines_changes_nothing(tmp_path_factory, classes, random):
     path = tmp_path_factory.mktemp("t") / "my.csv"

@@ -26,17 +26,31 @@ def find_files(root: Path, suffixes: tuple[str, ...]) -> FoundFiles:
     twice is read once.  A ``root`` that does not exist holds no files.  Raises ``CtxtoolError`` on
     a folder that cannot be read and on a path that is not UTF-8.
     """
+    try:
+        paths, dangling = _walk(root, suffixes) if root.exists() else ([], [])
+    except NotADirectoryError as error:
+        raise DataNotFoundError(f"{root}: expected a folder, found a file") from error
+    except OSError as error:
+        raise CtxtoolError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    _refuse_undecodable([*paths, *dangling])
+    notice = f"links that lead to no file were left out: {say_some(sorted(dangling))}"
+    return FoundFiles(tuple(sorted(paths)), (notice,) if dangling else ())
+
+
+def _walk(root: Path, suffixes: tuple[str, ...]) -> tuple[list[str], list[str]]:
     paths: list[str] = []
     dangling: list[str] = []
-    waiting, seen = [os.fspath(root)] if root.exists() else [], set[tuple[int, int]]()
+    waiting, seen = [os.fspath(root)], set[tuple[int, int]]()
     while waiting:
         folder = waiting.pop()
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        # Reading order decides which way into a twice-linked folder counts, so it is fixed here.
-        for entry in reversed(_read_folder(folder)):
+        with os.scandir(folder) as entries:
+            # Reading order decides which way into a twice-linked folder counts, so it is fixed.
+            ordered = sorted(entries, key=lambda entry: entry.name, reverse=True)
+        for entry in ordered:
             if entry.name.startswith("."):
                 continue
             # Path answers False for a link that leads to itself, where an entry would raise.
@@ -45,19 +59,7 @@ def find_files(root: Path, suffixes: tuple[str, ...]) -> FoundFiles:
                 waiting.append(entry.path)
             elif entry.name.lower().endswith(suffixes):
                 (paths if target.is_file() else dangling).append(entry.path)
-    _refuse_undecodable([*paths, *dangling])
-    notice = f"links that lead to no file were left out: {say_some(sorted(dangling))}"
-    return FoundFiles(tuple(sorted(paths)), (notice,) if dangling else ())
-
-
-def _read_folder(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except NotADirectoryError as error:
-        raise DataNotFoundError(f"{folder}: expected a folder, found a file") from error
-    except OSError as error:
-        raise CtxtoolError(f"{folder}: the folder cannot be read: {error.strerror}") from error
+    return paths, dangling
 
 
 def _refuse_undecodable(paths: Iterable[str]) -> None:

@@ -117,6 +117,7 @@ def _find_poses(found: _Findings, labels: Sequence[Path] | None, name: str) -> N
     strangers: list[str] = []
     for sample_id, path in first.items():
         entry = found.entries.get(sample_id)
+        # Only files that no label file names are opened here: the release has 260,000.
         if entry is None and (entry := read_own_label(path)) is None:
             strangers.append(path)
             continue
@@ -159,6 +160,7 @@ def match_video(stem: str, ids: Container[str]) -> str:
     candidates = [stem, timeless]
     if stem[_ID_LENGTH : _ID_LENGTH + 1] == "_":
         candidates.append(stem[:_ID_LENGTH])
+    # A class name before the id may hold anything, hence from the end, and after the rest.
     if timeless[-_ID_LENGTH - 1 : -_ID_LENGTH] == "_":
         candidates.append(timeless[-_ID_LENGTH:])
     return next((candidate for candidate in candidates if candidate in ids), timeless)
@@ -224,6 +226,7 @@ def _find_reason(sample_id: str, found: _Findings) -> tuple[str | None, str]:
     entry = found.entries[sample_id]
     pose_folder, video_folder = found.folders
     unplaced = video_folder is not None and sample_id not in found.videos
+    # In order: what is wrong with the class, then with the poses, then with the video.
     checks = (
         (entry.fault, "bad_skeleton", entry.fault),
         (not entry.label, "no_label", "neither a label file nor a pose file names its class"),

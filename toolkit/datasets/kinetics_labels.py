@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from toolkit.datasets.discover import keep_first, notice_twice, say_some
+from toolkit.datasets.discover import notice_twice, say_some
 from toolkit.datasets.tables import find_id_fault, read_json_object
 from toolkit.errors import SkeletonFileError, TableError
 
@@ -91,21 +91,23 @@ def read_label_files(paths: Iterable[Path]) -> tuple[dict[str, ClassEntry], list
     or else of its folder, says the subset.  Raises ``TableError`` naming the line or the id.
     """
     entries: dict[str, ClassEntry] = {}
-    named: list[tuple[str, str]] = []
+    files: dict[str, str] = {}
+    twice: dict[str, list[str]] = {}
     notices: list[str] = []
     for path in paths:
         table, repeated = read_json_object(path)
-        subset = parse_subset(path.stem) or parse_subset(path.resolve().parent.name)
-        for sample_id, value in table.items():
-            entry = _parse_entry(path, sample_id, value)._replace(subset=subset)
-            entries.setdefault(sample_id, entry)
-            named.append((sample_id, str(path)))
         if repeated:
             notices.append(f"{path} repeats keys; the last is used: {say_some(repeated)}")
-    return entries, [*notices, *notice_twice("label entry", keep_first(named)[1])]
+        subset = parse_subset(path.stem) or parse_subset(path.resolve().parent.name)
+        for sample_id in table.keys() & entries.keys():
+            twice.setdefault(sample_id, [files[sample_id]]).append(str(path))
+        new = {i: _parse_entry(path, i, value, subset) for i, value in table.items()}
+        entries = new | entries
+        files = dict.fromkeys(new, str(path)) | files
+    return entries, [*notices, *notice_twice("label entry", twice)]
 
 
-def _parse_entry(path: Path, sample_id: str, value: Any) -> ClassEntry:
+def _parse_entry(path: Path, sample_id: str, value: Any, subset: str) -> ClassEntry:
     fault = find_id_fault(sample_id)
     if fault:
         raise TableError(path, f"id {sample_id!a}", expected="a plain id", found=fault)
@@ -119,7 +121,7 @@ def _parse_entry(path: Path, sample_id: str, value: Any) -> ClassEntry:
     if not isinstance(has_skeleton, bool):
         found = f"{has_skeleton!r:.60}"
         raise TableError(path, place, expected="has_skeleton true or false", found=found)
-    return ClassEntry(label.strip(), value.get("label_index"), has_skeleton)
+    return ClassEntry(label.strip(), value.get("label_index"), has_skeleton, subset)
 
 
 def read_own_label(path: str) -> ClassEntry | None:

@@ -98,6 +98,7 @@ def read_class_names(dataset: str) -> tuple[str, ...]:
 def read_listed_missing(dataset: str) -> frozenset[str]:
     """Return the names whose skeletons the authors list as missing or incomplete: 302 or 535."""
     _edition(dataset)
+    # The shorter list is the part of the longer one that lies in setups 1 to 17.
     rows = read_facts("ntu_missing")
     return frozenset(r["name"] for r in rows if dataset == "ntu120" or r["ntu60"] == "yes")
 
@@ -121,6 +122,8 @@ def _is_within(name: NtuName, edition: _Edition) -> bool:
 
 def _iterate_names(dataset: str) -> Iterator[NtuName]:
     last = _edition(dataset).last
+    # Not every subject was recorded in every setup; those who were did all its actions, each
+    # twice before three cameras.
     for row in read_facts("ntu_recordings"):
         setup, subject, first_action, last_action = map(int, row.values())
         if setup > last.setup:
@@ -279,6 +282,7 @@ def _make_sample(stem: str, recordings: _Recordings, listed: frozenset[str]) -> 
     pose, video = recordings.skeletons.get(stem), recordings.videos.get(stem)
     reason, detail = None, ""
     folder, video_folder = recordings.folders
+    # Listed recordings often have a file, only an incomplete one: the list goes first.
     if stem in listed:
         reason = "listed_missing"
         detail = "the authors of the data set list its skeleton as missing or incomplete"

@@ -121,6 +121,7 @@ def _number_classes(table: Path, rows: list[_Row]) -> tuple[str, ...]:
     if "label_index" in rows[0].cells:
         return _read_numbering(table, rows)
     names = {row.cells["label"] for row in rows}
+    # As text, class 10 would come before class 9.
     if all(_INTEGER.fullmatch(name) for name in names):
         return tuple(sorted(names, key=int))
     return tuple(sorted(names))
