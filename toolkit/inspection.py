@@ -21,7 +21,7 @@ from toolkit.shards.sidecar import shard_path
 
 _N_NEAR = 3
 # One wrong or missing character in an 11-character YouTube id is a ratio of 0.91.
-_NEAR_RATIO = 0.88
+_NEAR_RATIO = 0.85
 
 
 def describe_dataset(folder: Path) -> str:
@@ -208,7 +208,7 @@ def _describe_frames(folder: Path, shard: int, row: int) -> list[str]:
     path = shard_path(folder, shard)
     with ShardReader(path) as reader:
         window, clips = reader.sample(row), reader.clips_of(row)
-    with h5py.File(path, "r") as file:
+    with h5py.File(path, "r", locking=False) as file:
         first = int(file["sample/row"][row])
         starts = file["clip/start"][clips] - first
         lengths = file["clip/n_valid"][clips]

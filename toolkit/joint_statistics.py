@@ -69,7 +69,7 @@ def _add_shard(statistics: JointStatistics, path: Path) -> None:
     with ShardReader(path) as reader:
         # Asking for its layout makes the reader check the whole file before it is used as one.
         metric = reader.layout.channels == METRES
-    with h5py.File(path, "r") as file:
+    with h5py.File(path, "r", locking=False) as file:
         present = file["skeleton/present"][()] > 0
         if metric:
             values = file["skeleton/tracking"][()] == TRACKED

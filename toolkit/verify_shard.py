@@ -83,7 +83,7 @@ class _Sample:
 
 def _clip_problems(path: Path) -> Iterator[str]:
     """Count for each frame the clips it is in, whoever cut them."""
-    with h5py.File(path, "r") as file:
+    with h5py.File(path, "r", locking=False) as file:
         n_frames = len(file["frame/video_index"])
         start, n_valid = file["clip/start"][()], file["clip/n_valid"][()]
     change = np.zeros(n_frames + 1, np.int64)
