@@ -295,7 +295,7 @@ def _place(path: Path, file: h5py.File, name: str, table: Table, size: int) -> _
     for step in (name.partition("/")[0], name):
         link = file.get(step, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            found = f"a {type(link).__name__}" if link else "nothing"
+            found = type(link).__name__ if link else "nothing"
             raise ShardError(path, step, expected="a table in this file", found=found)
     data = file[name]
     if not isinstance(data, h5py.Dataset):

@@ -1,0 +1,334 @@
+"""Every way a shard can be wrong ends in one sentence, never in a crash or in wrong frames."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from stored import write_shard
+
+from toolkit.errors import ShardError
+from toolkit.shards import ShardReader
+from toolkit.shards.schema import tables
+from toolkit.skeleton import NTU25
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return write_shard(tmp_path_factory.mktemp("whole") / "00000.h5")
+
+
+@pytest.fixture
+def shard(whole, tmp_path):
+    return Path(shutil.copy(whole, tmp_path / "00000.h5"))
+
+
+def refusal(path):
+    """Return what a reader says of a shard, without the path; it must be refused."""
+    with pytest.raises(ShardError) as caught, ShardReader(path) as reader:
+        len(reader)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{path}: ")
+    return sentence.removeprefix(f"{path}: ")
+
+
+def replace(path, name, data, **storage):
+    """Put another table in the place of one."""
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file.create_dataset(name, data=data, **storage)
+
+
+def table(path, name):
+    with h5py.File(path) as file:
+        return file[name][()]
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    assert (
+        refusal(tmp_path / "00000.h5") == "file: expected a shard, found No such file or directory"
+    )
+
+
+def test_a_folder(tmp_path):
+    assert refusal(tmp_path).startswith("file: expected an HDF5 shard, found ")
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"no HDF5 at all" * 100])
+def test_a_file_that_is_no_hdf5(tmp_path, content):
+    path = tmp_path / "00000.h5"
+    path.write_bytes(content)
+    assert refusal(path).startswith("file: expected an HDF5 shard, found ")
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.9, 0.999])
+def test_a_truncated_shard(shard, share):
+    data = shard.read_bytes()
+    shard.write_bytes(data[: int(len(data) * share)])
+    assert refusal(shard)
+
+
+def test_a_foreign_hdf5_file(tmp_path):
+    path = tmp_path / "00000.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = np.arange(5)
+    wanted = "format: expected ctxtool-shard version 1, found None version None"
+    assert refusal(path) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("format", np.bytes_("another"), "another version 1"),
+        ("format", np.array([1, 2]), "None version 1"),
+        ("format", "ctxtool-shard", "None version 1"),  # text of variable size
+        ("format_version", 2, "ctxtool-shard version 2"),
+        ("format_version", np.bytes_("1"), "ctxtool-shard version 1"),
+        ("format_version", np.array([1, 1]), "ctxtool-shard version None"),
+    ],
+)
+def test_another_format_or_version(shard, name, value, found):
+    with h5py.File(shard, "r+") as file:
+        file.attrs[name] = value
+    assert refusal(shard) == f"format: expected ctxtool-shard version 1, found {found}"
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        np.bytes_(b"no JSON"),
+        np.bytes_(b"[1, 2]"),
+        np.bytes_(b"{}"),
+        np.bytes_(b"\xff\xfe"),
+        np.bytes_(b"[" * 30000),
+        np.bytes_(json.dumps(NTU25.to_dict() | {"bones": [[0, 1]]})),
+        np.arange(3),
+        7,
+    ],
+    ids=["text", "list", "empty", "no utf-8", "deep", "in pieces", "array", "number"],
+)
+def test_a_layout_that_is_none(shard, layout):
+    with h5py.File(shard, "r+") as file:
+        file.attrs["layout"] = layout
+    assert refusal(shard).startswith("layout: expected a skeleton layout, found ")
+
+
+def test_a_layout_of_another_number_of_joints(shard):
+    smaller = NTU25.to_dict()
+    smaller["joints"] = smaller["joints"][:-1]
+    smaller["bones"] = [*smaller["bones"][:-2], [23, 11]]
+    smaller["pairs"] = smaller["pairs"][:-1]
+    with h5py.File(shard, "r+") as file:
+        file.attrs["layout"] = np.bytes_(json.dumps(smaller))
+    assert refusal(shard).startswith("skeleton/joints: expected <f4 (n, 2, 24, 3), found float32")
+
+
+@pytest.mark.parametrize("name", [*tables(NTU25), "sample", "clip", "frame", "skeleton"])
+def test_a_missing_table_is_named(shard, name):
+    with h5py.File(shard, "r+") as file:
+        del file[name]
+    assert refusal(shard) == f"{name}: expected a table in this file, found nothing"
+
+
+def test_without_any_pictures_it_is_a_skeleton_only_shard(shard):
+    with h5py.File(shard, "r+") as file:
+        del file["rgb"]
+    with ShardReader(shard) as reader:
+        assert not reader.has_pictures
+
+
+@pytest.mark.parametrize("name", ["skeleton/joints", "rgb/data", "rgb", "sample"])
+@pytest.mark.parametrize("dangles", [True, False])
+def test_a_table_in_another_file_is_refused(shard, whole, name, dangles):
+    with h5py.File(shard, "r+") as file:
+        del file[name]
+        file[name] = h5py.ExternalLink("nowhere.h5" if dangles else str(whole), name)
+    assert refusal(shard) == f"{name}: expected a table in this file, found ExternalLink"
+
+
+@pytest.mark.parametrize("name", ["skeleton/joints", "rgb", "sample"])
+@pytest.mark.parametrize("dangles", [True, False])
+def test_a_soft_link_is_refused(shard, name, dangles):
+    with h5py.File(shard, "r+") as file:
+        file.move(name, "elsewhere")
+        file[name] = h5py.SoftLink("/nowhere" if dangles else "/elsewhere")
+    assert refusal(shard) == f"{name}: expected a table in this file, found SoftLink"
+
+
+@pytest.mark.parametrize("name", ["skeleton/joints", "sample/row", "rgb/data"])
+@pytest.mark.parametrize("storage", [{"chunks": True}, {"compression": "gzip"}])
+def test_a_chunked_table_is_refused(shard, name, storage):
+    replace(shard, name, table(shard, name), **storage)
+    assert refusal(shard) == f"{name}: expected a contiguous table, found another storage"
+
+
+def test_a_table_stored_in_an_outer_file_is_refused(shard, tmp_path):
+    data = table(shard, "rgb/data")
+    (tmp_path / "outer").write_bytes(data.tobytes())
+    outer = [(str(tmp_path / "outer"), 0, data.size)]
+    with h5py.File(shard, "r+") as file:
+        del file["rgb/data"]
+        file.create_dataset("rgb/data", shape=data.shape, dtype="u1", external=outer)
+    assert refusal(shard) == "rgb/data: expected a contiguous table, found another storage"
+
+
+def test_a_virtual_table_is_refused(shard, whole):
+    data = table(shard, "rgb/data")
+    layout = h5py.VirtualLayout(data.shape, "u1")
+    layout[:] = h5py.VirtualSource(str(whole), "rgb/data", data.shape)
+    with h5py.File(shard, "r+") as file:
+        del file["rgb/data"]
+        file.create_virtual_dataset("rgb/data", layout)
+    assert refusal(shard) == "rgb/data: expected a contiguous table, found another storage"
+
+
+def test_a_table_that_was_never_written_is_refused(shard):
+    with h5py.File(shard, "r+") as file:
+        del file["rgb/data"]
+        file.create_dataset("rgb/data", shape=(10**12,), dtype="u1")
+    assert refusal(shard).startswith("rgb/data: expected 1000000000000 bytes, found ")
+
+
+def test_a_group_in_the_place_of_a_table(shard):
+    with h5py.File(shard, "r+") as file:
+        del file["rgb/data"]
+        file.create_group("rgb/data")
+    assert refusal(shard) == "rgb/data: expected a table, found Group"
+
+
+def test_a_table_in_the_place_of_a_group(shard):
+    with h5py.File(shard, "r+") as file:
+        del file["rgb"]
+        file["rgb"] = np.arange(3)
+    assert refusal(shard) == "rgb/offset: expected a table in this file, found nothing"
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("skeleton/joints", lambda a: a.astype("<f8")),
+        ("skeleton/joints", lambda a: a.astype(">f4")),
+        ("skeleton/joints", lambda a: a[..., 0]),
+        ("skeleton/joints", lambda a: a[:, :1]),
+        ("skeleton/present", lambda a: a.astype(bool)),
+        ("sample/label", lambda a: a.astype("<i8")),
+        ("sample/row", lambda a: a.astype("<f8")),
+        ("sample/id", lambda a: a.astype(object)),
+        ("sample/id", lambda a: np.arange(len(a))),
+        ("clip/start", lambda a: np.array(a[0])),
+    ],
+)
+def test_another_type_or_shape_is_refused(shard, name, change):
+    replace(shard, name, change(table(shard, name)))
+    assert refusal(shard).startswith(f"{name}: expected {tables(NTU25)[name].dtype} (n")
+
+
+@pytest.mark.parametrize("name", [n for n in tables(NTU25) if n != "rgb/data"])
+def test_a_table_of_another_length_is_refused(shard, name):
+    replace(shard, name, table(shard, name)[:-1])
+    assert "expected" in refusal(shard)
+
+
+def test_an_id_that_is_no_text(shard):
+    replace(shard, "sample/id", np.array([b"\xff\xfe"] * 5))
+    assert "utf-8" in refusal(shard)
+
+
+BIG = 2**63 - 1
+
+
+@pytest.mark.parametrize("name", ["sample/row", "rgb/offset"])
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [(0, 1), (0, -1), (1, 0), (2, 1), (1, -5), (1, 10**9), (1, BIG), (2, -BIG), (-1, 5), (-1, BIG)],
+)
+def test_boundaries_that_do_not_rise_from_first_to_last(shard, name, place, number):
+    bounds = table(shard, name)
+    bounds[place] = number
+    replace(shard, name, bounds)
+    end = 103 if name == "sample/row" else len(table(shard, "rgb/data"))
+    assert refusal(shard).startswith(f"{name}: expected boundaries rising from 0 to {end}, found ")
+
+
+def test_boundaries_whose_steps_overflow(shard):
+    # Every difference of these is positive in 64 bits.
+    bounds = table(shard, "sample/row")
+    bounds[1:4] = BIG, -2, 50
+    replace(shard, "sample/row", bounds)
+    assert refusal(shard).startswith("sample/row: expected boundaries rising from 0 to 103")
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "number", "told"),
+    [
+        ("clip/sample", 0, -1, "clip/sample: expected samples of this shard"),
+        ("clip/sample", 8, 5, "clip/sample: expected samples of this shard"),
+        ("clip/sample", 0, 1, "clip/start: expected clips inside their samples"),
+        ("clip/start", 0, -1, "clip/start: expected clips inside their samples"),
+        ("clip/start", 0, 1, "clip/start: expected clips inside their samples"),
+        ("clip/start", 8, 93, "clip/start: expected clips inside their samples"),
+        ("clip/start", 2, BIG, "clip/start: expected clips inside their samples"),
+        ("clip/start", 2, -BIG, "clip/start: expected clips inside their samples"),
+        ("clip/n_valid", 0, 4, "clip/start: expected clips inside their samples"),
+        ("clip/n_valid", 0, 0, "clip/start: expected clips inside their samples"),
+    ],
+)
+def test_clips_outside_their_samples(shard, name, place, number, told):
+    numbers = table(shard, name)
+    numbers[place] = number
+    replace(shard, name, numbers)
+    assert refusal(shard).startswith(told)
+
+
+def test_clips_of_a_shard_without_samples(tmp_path):
+    path = write_shard(tmp_path / "00000.h5", [])
+    for name, dtype in (("clip/sample", "<i4"), ("clip/start", "<i8"), ("clip/n_valid", "|u1")):
+        replace(path, name, np.zeros(1, dtype))
+    assert refusal(path).startswith("clip/sample: expected samples of this shard")
+
+
+def test_damaged_picture_bytes_are_told_on_decoding(shard):
+    with h5py.File(shard, "r+") as file:
+        file["rgb/data"][:100] = 0
+    with ShardReader(shard) as reader, pytest.raises(ValueError, match="not a whole JPEG picture"):
+        reader.sample(0).pictures()
+
+
+FLIP = """
+import sys
+from random import Random
+import h5py
+from toolkit.errors import ShardError
+from toolkit.shards import ShardReader
+
+path, seed = sys.argv[1], int(sys.argv[2])
+whole, random, told = open(path, "rb").read(), Random(seed), 0
+with h5py.File(path) as file:
+    first = min(file[f"skeleton/{n}"].id.get_offset() for n in ("joints", "pixels"))
+places = [i for i in range(first) if whole[i]]
+for _ in range(120):
+    data = bytearray(whole)
+    for place in random.choices(places, k=2):
+        data[place] = random.randrange(256)
+    open(path, "wb").write(data)
+    try:
+        with ShardReader(path) as reader:
+            for sample in range(len(reader)):
+                reader.sample(sample)
+    except ShardError:
+        told += 1
+print(told)
+"""
+
+
+def test_flipped_bytes_never_end_in_another_error_or_a_crash(shard):
+    # In a process of its own: what this guards against is the end of the process.
+    run = subprocess.run(
+        [sys.executable, "-c", FLIP, str(shard), "1"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) > 30
