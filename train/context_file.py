@@ -116,14 +116,14 @@ class ContextFile:
         if opened is not None and opened[0] == os.getpid():
             opened[1].close()
 
-    def read(self, sample: int, frames: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return the features of consecutive frames, (rows, k, m), one row for each s frames.
-
-        A row is that of the middle frame of its s frames, the nearest in time.
-        """
+    def places(self, length: int) -> NDArray[np.intp]:
+        """Return which frames of a clip lend it their rows: the middle one of every s frames."""
         s = self.frames_per_row
-        middle = np.minimum(np.arange(0, len(frames), s) + s // 2, len(frames) - 1)
-        rows = frames[middle] // s
+        return np.minimum(np.arange(0, length, s) + s // 2, length - 1)
+
+    def read(self, sample: int, frames: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return the features that describe each of the given frames, (n, k, m)."""
+        rows = frames // self.frames_per_row
         first = int(rows.min())
         start = self._first_row[sample] + first
         block = self._file()["data"][start : start + int(rows.max()) - first + 1]

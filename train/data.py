@@ -219,8 +219,11 @@ class ClipSource:
     def _read_context(self, sample: int, span: Span) -> torch.Tensor | None:
         if self._context is None:
             return None
+        places = self._context.places(self.config.clip_length)
         order = sampling.loop_order(span.n_valid, self.config.clip_length)
-        rows = self._context.read(sample, span.start + order)
+        rows = self._context.read(sample, span.start + order[places])
+        if self.config.short == "zero":
+            rows[places >= span.n_valid] = 0
         return torch.from_numpy(rows)
 
     def _extend(self, frames: torch.Tensor, fill: torch.Tensor | int = 0) -> torch.Tensor:
