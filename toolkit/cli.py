@@ -1,6 +1,7 @@
 """The command ``ctxtool``: its group of commands and the one place where errors become exits."""
 
 import logging
+import signal
 import sys
 
 import click
@@ -18,11 +19,13 @@ from toolkit.errors import CtxtoolError
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 _EPILOG = """
 \b
 Exit status: 0 done, 1 failed (one sentence says why), 2 wrong usage,
-3 finished but recordings failed that --allow does not name, 130 interrupted.
+3 finished but recordings failed that --allow does not name,
+130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
 
 \b
 Shell completion: eval "$(_CTXTOOL_COMPLETE=bash_source ctxtool)" (or zsh_source, fish_source).
@@ -60,6 +63,7 @@ for command in (
 
 def main() -> None:
     """Run the command line; expected errors become one sentence and an exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as exit_:
@@ -74,6 +78,12 @@ def main() -> None:
         _fail(str(error), error)
     except OSError as error:
         _fail(f"{error.filename or 'output'}: {error.strerror or error}", error)
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    # As an exception, so that half-written files are removed and worker processes stopped.
+    click.echo("terminated; the same command goes on from here", err=True)
+    sys.exit(EXIT_TERMINATED)
 
 
 def _fail(sentence: str, error: BaseException) -> None:

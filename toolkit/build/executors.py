@@ -1,5 +1,6 @@
 """Who does the work: one shard a task, in this process or in several."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -32,10 +33,16 @@ def run_tasks(
         return_as="generator_unordered",
     )  # fmt: skip
     try:
-        yield from pool(joblib.delayed(work)(task) for task in tasks)
+        yield from pool(joblib.delayed(_in_child)(work, task) for task in tasks)
     except TerminatedWorkerError as error:
         raise WorkerDiedError(
             "a worker process died (killed from outside, out of memory, or a crashing decoder);"
             " finished shards are kept: run the same command again to go on, with --jobs 1 to see"
             " which sample it is"
         ) from error
+
+
+def _in_child(work: Callable[[Task], Result], task: Task) -> Result:
+    # Ctrl-C reaches the whole process group; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return work(task)

@@ -1,6 +1,7 @@
 """A build from its plan to the finished data set folder: plan, work, ledger, manifest."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,7 +83,13 @@ def _tasks(plan: Plan, out: Path) -> Iterator[ShardTask]:
     header = plan.header
     for number, samples in sorted(plan.shards().items()):
         yield ShardTask(
-            out, number, fingerprints[number], header.layout, header.options, tuple(samples)
+            folder=out,
+            number=number,
+            fingerprint=fingerprints[number],
+            layout=header.layout,
+            options=header.options,
+            samples=tuple(samples),
+            owner=os.getpid(),
         )
 
 

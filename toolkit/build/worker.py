@@ -1,6 +1,7 @@
 """One task, one shard, one process: samples in, a checked file and its sidecar out."""
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from toolkit import clips
 from toolkit.build.extract import AddPicture, Extracted, Extractor
 from toolkit.build.options import BuildOptions
 from toolkit.build.plan import PlannedSample
-from toolkit.errors import SampleError, ShardError
+from toolkit.errors import CtxtoolError, SampleError, ShardError
 from toolkit.readers.picture import PictureEncoder
 from toolkit.shards.files import rename_durably, sha256_of
 from toolkit.shards.manifest import OK
@@ -27,7 +28,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ShardTask:
-    """All that a worker needs to make one shard; small enough to be sent anywhere."""
+    """All that a worker needs to make one shard; small enough to be sent anywhere.
+
+    ``owner`` is the process that asked for it: work that nobody waits for any more is given up.
+    """
 
     folder: Path
     number: int
@@ -35,6 +39,11 @@ class ShardTask:
     layout: SkeletonLayout
     options: BuildOptions
     samples: tuple[PlannedSample, ...]
+    owner: int
+
+
+class OwnerGoneError(CtxtoolError):
+    """The process that asked for a shard was killed; its child stops too."""
 
 
 class SampleSource(Protocol):
@@ -54,7 +63,8 @@ def build_shard(task: ShardTask) -> list[dict[str, Any]]:
     final = shard_path(task.folder, task.number)
     # The old sidecar must not vouch for a file that is being replaced.
     sidecar_path(task.folder, task.number).unlink(missing_ok=True)
-    aside = final.with_name(f".{shard_name(task.number)}.writing")
+    # Two builds must never write into one file, not even one that outlived its killed parent.
+    aside = final.with_name(f".{shard_name(task.number)}.{os.getpid()}.writing")
     try:
         rows = _write_samples(task, aside)
         _check_back(aside, rows)
@@ -74,6 +84,8 @@ def _write_samples(task: ShardTask, path: Path) -> list[dict[str, Any]]:
         for planned in task.samples:
             if planned.superseded:
                 continue
+            if task.owner not in (os.getpid(), os.getppid()):
+                raise OwnerGoneError(f"shard {task.number}: the process that asked for it is gone")
             outcome = _attempt(source, planned, writer)
             if outcome["status"] == OK:
                 outcome |= {"shard": task.number, "shard_row": n_stored}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from toolkit.errors import DataNotFoundError
+
 if TYPE_CHECKING:
     from toolkit.build.ledger import Ledger
     from toolkit.build.options import BuildOptions
@@ -131,6 +133,10 @@ def extract(data: "DataSet", options: "BuildOptions", run: RunChoices) -> None:
 
     for notice in data.notices:
         logger.warning("%s", notice)
+    if not data.samples:
+        raise DataNotFoundError(
+            f"{data.name}: none of the recordings found belongs to this data set"
+        )
     settings = run.settings()
     plan = plan_build(data, options, settings)
     if run.dry_run:

@@ -23,6 +23,9 @@ _SUBSET_WORDS = {
 }
 
 
+_SYNTHESIS_FILES = frozenset({"ceilings.json", "synthesis.json"})
+
+
 class ClassEntry(NamedTuple):
     """What is known of one id before its pose file is decoded.
 
@@ -62,10 +65,13 @@ def sort_json_files(paths: Iterable[str]) -> tuple[list[str], list[Path]]:
     """Return the pose files and the label files among the paths.
 
     A label file has ``label`` in its name and no list called ``data``: an id may spell ``label``.
+    What ``ctxtool synthesize`` tells of its own data is neither.
     """
     poses: list[str] = []
     labels: list[Path] = []
     for path in paths:
+        if path.rpartition(os.sep)[2] in _SYNTHESIS_FILES:
+            continue
         if "label" in path.rpartition(os.sep)[2].lower() and not _holds_poses(path):
             labels.append(Path(path))
         else:
