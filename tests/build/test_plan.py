@@ -1,0 +1,260 @@
+import dataclasses
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import OPTIONS, data_set, sample, set_time, write_poses
+
+from toolkit.build.plan import NO_SHARD, Stamp, changed_inputs, make_plan
+from toolkit.errors import PlanError
+from toolkit.skeleton import OPENPOSE18
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Write recordings a to e and return them as samples by name."""
+    return {n: sample(n, write_poses(tmp_path, n, 1), label=ord(n) % 2) for n in "abcde"}
+
+
+def replace(one, **changes):
+    return dataclasses.replace(one, **changes)
+
+
+def shards_of(plan):
+    return {row.sample_id: row.shard for row in plan.samples}
+
+
+def test_shards_are_filled_in_order(raw):
+    plan = make_plan(data_set(*raw.values()), OPTIONS)
+    assert shards_of(plan) == {"a": 0, "b": 0, "c": 1, "d": 1, "e": 2}
+
+
+def test_samples_known_to_be_unusable_take_no_place(raw):
+    raw |= {"b": sample("b"), "bb": sample("bb")}
+    plan = make_plan(data_set(*raw.values()), OPTIONS)
+    assert shards_of(plan) == {"a": 0, "b": NO_SHARD, "bb": NO_SHARD, "c": 0, "d": 1, "e": 1}
+    assert sorted(plan.shards()) == [0, 1]
+
+
+def test_a_plan_of_nothing_has_no_shards():
+    plan = make_plan(data_set(), OPTIONS)
+    assert (plan.samples, plan.shards(), plan.fingerprints()) == ([], {}, {})
+
+
+def test_a_video_is_no_input_of_a_skeleton_only_build(raw, tmp_path):
+    video = replace(raw["a"], video=tmp_path / "a.avi")
+    assert make_plan(data_set(video), OPTIONS).samples[0].video == Stamp()
+
+
+def test_the_same_inputs_have_the_same_fingerprint(raw):
+    data = data_set(*raw.values())
+    first, second = make_plan(data, OPTIONS), make_plan(data, OPTIONS)
+    assert first.fingerprint == second.fingerprint
+    assert first.fingerprints() == second.fingerprints()
+
+
+def grow(path):
+    path.write_text(path.read_text() + " ")
+    set_time(path, 1_000)
+
+
+@pytest.mark.parametrize("change", [grow, lambda p: set_time(p, 2_000)], ids=["size", "time"])
+def test_another_file_changes_the_fingerprint_of_its_shard_only(raw, change):
+    data = data_set(*raw.values())
+    before = make_plan(data, OPTIONS)
+    change(raw["c"].poses)
+    after = make_plan(data, OPTIONS)
+    assert after.fingerprint != before.fingerprint
+    changed = {n for n, f in after.fingerprints().items() if f != before.fingerprints()[n]}
+    assert changed == {1}
+
+
+OTHERS = {
+    "nothing": (lambda a, b: data_set(a, b), OPTIONS, True),
+    "order of listing": (lambda a, b: data_set(b, a), OPTIONS, True),
+    "name": (lambda a, b: data_set(a, b, name="other"), OPTIONS, False),
+    "classes": (lambda a, b: data_set(a, b, class_names=("jump", "walk")), OPTIONS, False),
+    "layout": (lambda a, b: data_set(a, b, layout=OPENPOSE18), OPTIONS, False),
+    "options": (lambda a, b: data_set(a, b), replace(OPTIONS, min_frames=2), False),
+    "samples": (lambda a, b: data_set(a), OPTIONS, False),
+    "ids": (lambda a, b: data_set(a, replace(b, sample_id="c")), OPTIONS, False),
+    "labels": (lambda a, b: data_set(replace(a, label=0), b), OPTIONS, False),
+}
+
+
+@pytest.mark.parametrize(("list_other", "options", "same"), OTHERS.values(), ids=OTHERS)
+def test_what_makes_other_shards_changes_the_fingerprint(raw, list_other, options, same):
+    plan = make_plan(data_set(raw["a"], raw["b"]), OPTIONS)
+    other = make_plan(list_other(raw["a"], raw["b"]), options)
+    assert (other.fingerprints()[0] == plan.fingerprints()[0]) is same
+    assert (other.fingerprint == plan.fingerprint) is same
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"subsets": {"xsub": "test"}}, {"facts": {"setup": 9}}, {"label_name": "leap"}],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_only_the_manifest_tells_does_not(raw, change):
+    before, after = (
+        make_plan(data_set(one), OPTIONS) for one in (raw["a"], replace(raw["a"], **change))
+    )
+    assert after.fingerprints() == before.fingerprints()
+
+
+def test_another_choice_of_split_plans_the_same_shards(raw):
+    plan = make_plan(data_set(raw["a"]), OPTIONS)
+    data = data_set(raw["a"], splits=("xsub", "xview"), default_split="xview")
+    again = make_plan(data, OPTIONS, plan)
+    assert again.fingerprints() == plan.fingerprints()
+    assert again.header.default_split == "xview"
+
+
+def test_new_samples_go_into_new_shards(raw):
+    old = make_plan(data_set(raw["b"], raw["c"], raw["e"]), OPTIONS)
+    plan = make_plan(data_set(*raw.values()), OPTIONS, old)
+    assert shards_of(plan) == {"a": 2, "b": 0, "c": 0, "d": 2, "e": 1}
+    assert {n: plan.fingerprints()[n] for n in (0, 1)} == old.fingerprints()
+
+
+def test_nothing_new_is_the_same_plan(raw):
+    data = data_set(*raw.values(), sample("x"))
+    plan = make_plan(data, OPTIONS)
+    assert make_plan(data, OPTIONS, plan) == plan
+
+
+def test_a_missing_file_that_turned_up_gets_a_place(raw):
+    old = make_plan(data_set(raw["a"], sample("b")), OPTIONS)
+    plan = make_plan(data_set(raw["a"], raw["b"]), OPTIONS, old)
+    assert shards_of(plan) == {"a": 0, "b": 1}
+    assert not any(row.superseded for row in plan.rows)
+
+
+def test_a_reason_that_changed_is_taken_over(raw):
+    old = make_plan(data_set(raw["a"], sample("b")), OPTIONS)
+    plan = make_plan(data_set(raw["a"], sample("b", reason="listed_missing")), OPTIONS, old)
+    assert [(r.sample_id, r.reason) for r in plan.samples] == [("a", ""), ("b", "listed_missing")]
+
+
+def test_a_sample_whose_file_changed_is_planned_anew_behind_the_rest(raw):
+    data = data_set(*raw.values())
+    old = make_plan(data, OPTIONS)
+    set_time(raw["a"].poses, 2_000)
+    plan = make_plan(data, OPTIONS, old)
+    assert shards_of(plan)["a"] == 3
+    assert [row.sample_id for row in plan.rows if row.superseded] == ["a"]
+    assert len(plan.samples) == 5
+    assert {n: plan.fingerprints()[n] for n in range(3)} == old.fingerprints()
+    assert [(o.shard, n.shard) for o, n in changed_inputs(old, plan)] == [(0, 3)]
+
+
+def test_a_file_may_change_again(raw):
+    data, plan = data_set(raw["a"], raw["b"]), None
+    for seconds in (1_000, 2_000, 3_000):
+        set_time(raw["a"].poses, seconds)
+        plan = make_plan(data, OPTIONS, plan)
+    assert [row.shard for row in plan.rows if row.sample_id == "a"] == [0, 1, 2]
+    assert shards_of(plan) == {"a": 2, "b": 0}
+
+
+def test_a_sample_that_is_no_longer_listed_stays(raw):
+    old = make_plan(data_set(raw["a"], raw["b"]), OPTIONS)
+    assert make_plan(data_set(raw["b"]), OPTIONS, old).samples == old.samples
+
+
+def test_another_label_of_a_planned_sample_is_refused(raw):
+    old = make_plan(data_set(raw["a"]), OPTIONS)
+    with pytest.raises(PlanError, match="sample a was built with label 1, now it has 0"):
+        make_plan(data_set(replace(raw["a"], label=0)), OPTIONS, old)
+
+
+OTHER_OPTIONS = {
+    "source": "kinetics", "align": "time", "bodies": "file-order", "pose_fps": 25.0,
+    "pose_scale": "pixels", "tolerance_ms": 50.0, "min_frames": 5, "frame_size": 64,
+    "quality": 80, "skeleton_only": False, "samples_per_shard": 3,
+}  # fmt: skip
+
+
+def test_every_option_is_tried():
+    assert set(OTHER_OPTIONS) == {f.name for f in dataclasses.fields(OPTIONS)}
+
+
+@pytest.mark.parametrize("name", OTHER_OPTIONS)
+def test_another_option_is_refused_by_name(raw, name):
+    old = make_plan(data_set(raw["a"]), OPTIONS)
+    options = replace(OPTIONS, **{name: OTHER_OPTIONS[name]})
+    before, now = getattr(OPTIONS, name), OTHER_OPTIONS[name]
+    expected = f"built with {name.replace('_', ' ')} {before}, now it is {now}: choose another"
+    with pytest.raises(PlanError, match=expected):
+        make_plan(data_set(raw["a"]), options, old)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"name": "ntu120"}, "data set made, now it is ntu120"),
+        ({"class_names": ("jump", "walk")}, "class names"),
+        ({"layout": OPENPOSE18}, "skeleton layout"),
+    ],
+)
+def test_another_data_set_is_refused_by_name(raw, change, told):
+    old = make_plan(data_set(raw["a"]), OPTIONS)
+    with pytest.raises(PlanError, match=f"this output was built with {told}"):
+        make_plan(data_set(raw["a"], **change), OPTIONS, old)
+
+
+@pytest.mark.parametrize("name", ["format_version", "toolkit_version"])
+def test_another_version_is_refused_by_name(raw, name):
+    old = make_plan(data_set(raw["a"]), OPTIONS)
+    old = replace(old, header=replace(old.header, **{name: "0"}))
+    with pytest.raises(PlanError, match=f"built with {name.replace('_', ' ')} 0, now it is"):
+        make_plan(data_set(raw["a"]), OPTIONS, old)
+
+
+# What a listing may say of a sample at a time: not listed, no file, or a file of some age.
+states = st.sampled_from([None, "no file", 1_000, 2_000])
+
+
+@given(history=st.lists(st.lists(states, min_size=5, max_size=5), min_size=1, max_size=4))
+def test_whatever_happens_to_files_no_sample_is_lost_or_doubled(tmp_path_factory, history):
+    folder = tmp_path_factory.mktemp("raw")
+    paths = {name: write_poses(folder, name, 1) for name in "abcde"}
+    plan, seen, fingerprints = None, set(), {}
+    for listing in history:
+        samples = []
+        for (name, path), state in zip(paths.items(), listing, strict=True):
+            if state is not None:
+                found = None if state == "no file" else set_time(path, state)
+                samples.append(sample(name, found))
+                seen.add(name)
+        plan = make_plan(data_set(*samples), OPTIONS, plan)
+        assert [row.sample_id for row in plan.samples] == sorted(seen)
+        assert sorted(plan.shards()) == list(range(len(plan.shards())))
+        assert all(1 <= len(rows) <= 2 for rows in plan.shards().values())
+        assert fingerprints.items() <= plan.fingerprints().items()
+        fingerprints = plan.fingerprints()
+
+
+def test_a_stamp_tells_path_size_and_time(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_bytes(b"12345")
+    os.utime("a", ns=(7, 1_234_567_890_123))
+    assert Stamp.of(tmp_path / "a") == Stamp(str(tmp_path / "a"), 5, 1_234_567_890_123)
+    assert Stamp.of(tmp_path.joinpath("x", "..", "a")) == Stamp.of(tmp_path / "a")
+
+
+def test_a_folders_stamp_covers_its_files(tmp_path):
+    for name, seconds in (("a", 5), ("b", 9), ("c", 7)):
+        (tmp_path / name).write_bytes(b"123")
+        set_time(tmp_path / name, seconds)
+    assert Stamp.of(tmp_path) == Stamp(str(tmp_path), 9, 9 * 10**9)
+
+
+@pytest.mark.parametrize(("path", "text"), [("", "no file"), ("/raw/a", "/raw/a (5 bytes)")])
+def test_a_stamp_prints_as_a_user_knows_it(path, text):
+    assert str(Stamp(path, 5, 6)) == text
+
+
+def test_no_path_has_no_stamp():
+    assert Stamp.of(None) == Stamp()
