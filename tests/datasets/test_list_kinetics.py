@@ -131,10 +131,13 @@ def test_broken_pose_file_with_label_file_is_left_to_its_reader(raw):
 
 
 def test_other_json_files_are_told_and_left_out(raw):
-    root = raw({"train/a.json": pose("abseiling", 0), "ceilings.json": {"rgb": 0.5}})
+    root = raw(
+        {"train/a.json": pose("abseiling", 0), "notes.json": {"rgb": 0.5}, "ceilings.json": {}}
+    )
     dataset = list_kinetics(root, None)
     assert reasons(dataset) == {"a": None}
-    assert "ceilings.json" in dataset.notices[0]
+    assert "notes.json" in dataset.notices[0]
+    assert "ceilings.json" not in dataset.notices[0]
 
 
 def test_label_is_trusted_over_its_index_and_that_is_told(raw):
