@@ -15,16 +15,11 @@ if TYPE_CHECKING:
 PRESET_NAMES = ("demo", "graded", "pure", "four-motions", "distinct-motions", "four-parts")
 
 
-class _Size(click.ParamType):
-    name = "WxH"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        if isinstance(value, tuple):
-            return value
-        width, _, height = str(value).lower().partition("x")
-        if not (width.isdecimal() and height.isdecimal()):
-            self.fail(f"{value!r} is not a size like 128x96", param, ctx)
-        return int(width), int(height)
+def _parse_size(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int, int]:
+    width, _, height = value.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise click.BadParameter(f"{value!r} is not a size like 128x96")
+    return int(width), int(height)
 
 
 _OPTIONS = [
@@ -41,7 +36,7 @@ _OPTIONS = [
                  help="Test recordings."),
     click.option("--frames", "n_frames", type=click.IntRange(1), default=48, show_default=True,
                  help="Frames of each recording."),
-    click.option("--size", type=_Size(), default="128x96", show_default=True,
+    click.option("--size", default="128x96", show_default=True, callback=_parse_size, metavar="WxH",
                  help="Size of the videos in pixels."),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
                  help="Same seed, same data."),
