@@ -57,6 +57,21 @@ def test_tables_as_programs_write_them(table, content):
     ]
 
 
+def test_further_split_columns_are_splits_of_their_own(table):
+    head = "id,label,split,split_fold0,split_fold1,poses,video\n"
+    dataset = list_openpose(table(head + "a,sit,train,test,,poses,v.mp4\n"))
+
+    assert dataset.splits == ("split", "fold0", "fold1")
+    assert dataset.samples[0].subsets == {"split": "train", "fold0": "test"}
+    assert dataset.notices == ()
+
+
+def test_further_split_columns_are_held_to_the_same_words(table):
+    head = "id,label,split,split_fold0,poses,video\n"
+    with pytest.raises(TableError, match="line 2: expected a split_fold0 among"):
+        list_openpose(table(head + "a,sit,train,dev,poses,v.mp4\n"))
+
+
 def test_skeleton_only_needs_no_video(table):
     dataset = list_openpose(table("id,label,split,poses\na,sit,,poses\n"), videos=False)
     assert dataset.samples[0].reason is None

@@ -179,7 +179,8 @@ def build_kinetics_motion(extraction: Path | None, **given: Any) -> None:
     "--table",
     type=EXISTING_FILE,
     required=True,
-    help="CSV with the columns id, label, split, poses, video; paths count from its folder.",
+    help="CSV with the columns id, label, split, poses, video, and any split_NAME for further"
+    " splits; paths count from its folder.",
 )
 @click.option(
     "--layout",

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from toolkit.samples import DataSet, Sample
 from toolkit.skeleton import FRACTIONS, OPENPOSE18, SkeletonLayout
 
 SPLIT = "split"
+_FURTHER_SPLIT = "split_"
 _COLUMNS = ("id", "label", "split", "poses", "video")
 _SUBSETS = ("train", "val", "test")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -33,8 +34,9 @@ def list_openpose(
     """List the recordings of a CSV table with the columns id, label, split, poses, video.
 
     ``poses`` is a folder of OpenPose files or one Kinetics-style JSON file; paths count from the
-    table's folder; ``split`` is train, val, test or empty.  Classes are numbered in the order of
-    their names (integers by value) unless a column ``label_index`` says otherwise.
+    table's folder; ``split`` is train, val, test or empty, and so is every further column named
+    ``split_NAME`` (folds, protocols).  Classes are numbered in the order of their names (integers
+    by value) unless a column ``label_index`` says otherwise.
     ``videos=False`` plans for the poses alone and needs no column ``video``.  Raises
     ``TableError`` naming the line of a mistake and ``DataNotFoundError`` without a table.
     """
@@ -54,7 +56,7 @@ def list_openpose(
         name="openpose",
         layout=layout,
         class_names=class_names,
-        splits=(SPLIT,),
+        splits=tuple(_split_columns(columns)),
         default_split=SPLIT,
         samples=tuple(sorted(samples, key=lambda sample: sample.sample_id)),
         notices=_notice_unused(table, columns),
@@ -151,10 +153,6 @@ def _read_numbering(table: Path, rows: list[_Row]) -> tuple[str, ...]:
 
 def _make_sample(table: Path, row: _Row, labels: dict[str, int], *, with_video: bool) -> Sample:
     cells = row.cells
-    subset = cells["split"].lower()
-    if subset and subset not in _SUBSETS:
-        expected = f"a split among {', '.join(_SUBSETS)}, or none"
-        raise TableError(table, f"line {row.line}", expected=expected, found=repr(cells["split"]))
     poses = table.parent / cells["poses"] if cells["poses"] else None
     video = table.parent / cells["video"] if with_video and cells["video"] else None
     reason, detail = "missing_skeleton", _find_fault(poses, "poses", or_folder=True)
@@ -164,12 +162,31 @@ def _make_sample(table: Path, row: _Row, labels: dict[str, int], *, with_video: 
         sample_id=cells["id"],
         label=labels[cells["label"]],
         label_name=cells["label"],
-        subsets={SPLIT: subset} if subset else {},
+        subsets=_read_subsets(table, row),
         poses=poses,
         video=video,
         reason=reason if detail else None,
         detail=detail and f"{detail} ({table.name}, line {row.line})",
     )
+
+
+def _split_columns(columns: Iterable[str]) -> dict[str, str]:
+    """Return split name -> column, the column ``split`` first."""
+    further = [column for column in columns if column.startswith(_FURTHER_SPLIT)]
+    return {SPLIT: SPLIT} | {column.removeprefix(_FURTHER_SPLIT): column for column in further}
+
+
+def _read_subsets(table: Path, row: _Row) -> dict[str, str]:
+    subsets = {}
+    for split, column in _split_columns(row.cells).items():
+        subset = row.cells[column].lower()
+        if subset and subset not in _SUBSETS:
+            expected = f"a {column} among {', '.join(_SUBSETS)}, or none"
+            found = repr(row.cells[column])
+            raise TableError(table, f"line {row.line}", expected=expected, found=found)
+        if subset:
+            subsets[split] = subset
+    return subsets
 
 
 def _find_fault(path: Path | None, what: str, *, or_folder: bool) -> str:
@@ -183,7 +200,8 @@ def _find_fault(path: Path | None, what: str, *, or_folder: bool) -> str:
 
 
 def _notice_unused(table: Path, columns: list[str]) -> tuple[str, ...]:
-    unused = [repr(column) for column in columns if column not in (*_COLUMNS, "label_index")]
+    used = {*_COLUMNS, "label_index", *_split_columns(columns).values()}
+    unused = [repr(column) for column in columns if column not in used]
     return (f"{table}: columns not used: {', '.join(unused)}",) if unused else ()
 
 
