@@ -55,6 +55,6 @@ def data_set(*samples: Sample, **changes) -> DataSet:
 
 
 def folder_data(folder: Path, **changes) -> DataSet:
-    """List every recording of a folder by its name; their labels take turns."""
+    """List every recording of a folder by its name; neighbouring letters differ in label."""
     paths = sorted(folder.glob("*.skeleton"))
-    return data_set(*(sample(p.stem, p, label=i % 2) for i, p in enumerate(paths)), **changes)
+    return data_set(*(sample(p.stem, p, label=ord(p.stem) % 2) for p in paths), **changes)

@@ -2,7 +2,7 @@ import dataclasses
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import OPTIONS, data_set, sample, set_time, write_poses
 
@@ -71,12 +71,12 @@ def test_another_file_changes_the_fingerprint_of_its_shard_only(raw, change):
 
 
 OTHERS = {
-    "nothing": (lambda a, b: data_set(a, b), OPTIONS, True),
+    "nothing": (data_set, OPTIONS, True),
     "order of listing": (lambda a, b: data_set(b, a), OPTIONS, True),
     "name": (lambda a, b: data_set(a, b, name="other"), OPTIONS, False),
     "classes": (lambda a, b: data_set(a, b, class_names=("jump", "walk")), OPTIONS, False),
     "layout": (lambda a, b: data_set(a, b, layout=OPENPOSE18), OPTIONS, False),
-    "options": (lambda a, b: data_set(a, b), replace(OPTIONS, min_frames=2), False),
+    "options": (data_set, replace(OPTIONS, min_frames=2), False),
     "samples": (lambda a, b: data_set(a), OPTIONS, False),
     "ids": (lambda a, b: data_set(a, replace(b, sample_id="c")), OPTIONS, False),
     "labels": (lambda a, b: data_set(replace(a, label=0), b), OPTIONS, False),
@@ -216,6 +216,7 @@ def test_another_version_is_refused_by_name(raw, name):
 states = st.sampled_from([None, "no file", 1_000, 2_000])
 
 
+@settings(max_examples=40)
 @given(history=st.lists(st.lists(states, min_size=5, max_size=5), min_size=1, max_size=4))
 def test_whatever_happens_to_files_no_sample_is_lost_or_doubled(tmp_path_factory, history):
     folder = tmp_path_factory.mktemp("raw")

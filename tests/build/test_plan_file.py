@@ -34,7 +34,7 @@ def plan(tmp_path):
     return make_plan(data_set(*samples), OPTIONS)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(planned, max_size=4))
 def test_a_plan_comes_back(tmp_path, plan, rows):
     plan = Plan(plan.header, tuple(rows))

@@ -1,5 +1,7 @@
 import hashlib
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +44,19 @@ def test_a_file_being_written_has_another_name(tmp_path):
         ),
     )
     assert seen == [(".a.writing", False)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="names open files by /proc")
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_afterwards(
+    tmp_path, monkeypatch
+):
+    steps, rename = [], Path.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: steps.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+    )
+    monkeypatch.setattr(Path, "replace", lambda a, b: steps.append(b.name) or rename(a, b))
+    write_atomically(tmp_path / "a", lambda aside: aside.write_text("x"))
+    assert steps == [".a.writing", "a", tmp_path.name]
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, (1 << 22) - 1, 1 << 22, (1 << 22) + 1])
