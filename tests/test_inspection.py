@@ -119,9 +119,9 @@ def test_only_some_shards_are_read_and_that_is_said(folder):
         "7 planned = 5 ok + 1 bad_skeleton + 1 missing_video",
         "xsub (default)   train        5   3       2",
         "  1 eat meal      2       2",
-        "bodies    1 in 3 samples, 2 in 2 samples",
+        "bodies    the source shows 1 in 3 samples, 2 in 2 samples",
         "pictures  48x32 in 5 samples",
-        "joints, from 111 frames of all 3 shards",
+        "joints, from 111 frames of every shard",
     ],
 )
 def test_the_text_holds_the_line(folder, line):

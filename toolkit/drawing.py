@@ -19,7 +19,7 @@ _OUTLINE: Colour = (0, 0, 0)
 _SHIFT = 4
 # Joints further outside the picture than this are errors of the source, not limbs cut off.
 _FURTHEST = 1.0
-_THICKEST = 4
+_SIDE_PER_THICKNESS = 110
 
 
 def draw_skeleton(
@@ -56,7 +56,7 @@ def _draw_body(
     height, width = canvas.shape[:2]
     drawn = is_drawn(pixels)
     scaled = np.where(drawn[:, None], pixels, 0) * (width, height)
-    thickness = _choose_thickness(scaled[drawn])
+    thickness = max(1, round(min(height, width) / _SIDE_PER_THICKNESS))
     points = [(x, y) for x, y in (scaled * (1 << _SHIFT)).round().astype(int).tolist()]
     bones = [(a, b) for a, b in layout.bones if drawn[a] and drawn[b]]
     # All outlines first, so that none cuts through a bone drawn before it.
@@ -68,12 +68,6 @@ def _draw_body(
     radius = round(thickness * 0.9 * (1 << _SHIFT))
     for joint in np.flatnonzero(drawn).tolist():
         cv2.circle(canvas, points[joint], radius, dots, cv2.FILLED, cv2.LINE_AA, _SHIFT)
-
-
-def _choose_thickness(points: NDArray[np.floating]) -> int:
-    """Return how thick the bones of a body are that its joints (n, 2), in pixels, make so large."""
-    extent = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
-    return min(max(round(extent / 80), 1), _THICKEST)
 
 
 def is_drawn(pixels: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -96,11 +96,11 @@ def _contents(facts: Mapping[str, Any]) -> list[str]:
     sizes, lengths, drift = facts["sizes"], facts["lengths"], facts["drift"]
     per_frame = sizes["bytes_per_frame"]
     told = {
-        "shards": f"{sizes['shards']} of {format_bytes(sizes['bytes'])} together"
+        "shards": f"{sizes['shards']}, {format_bytes(sizes['bytes'])} together"
         + (f", {format_bytes(per_frame)} a frame" if per_frame else ""),
         "frames": f"{sizes['frames']} in {sizes['clips']} clips",
         "lengths": _say_lengths(lengths) if lengths else "none",
-        "bodies": _say_each(facts["bodies"]) or "none",
+        "bodies": f"the source shows {_say_each(facts['bodies']) or 'none'}",
         "pictures": _say_pictures(facts["pictures"]),
         "drift": _say_drift(drift) if drift else "none, there is no video",
     }
@@ -139,7 +139,7 @@ def _say_drift(drift: Mapping[str, Any]) -> str:
 
 def _joints(joints: Mapping[str, Any]) -> list[str]:
     read, total = joints["shards_read"], joints["shards"]
-    where = f"all {total} shards" if read == total else f"{read} of {total} shards, spread evenly"
+    where = "every shard" if read == total else f"{read} of {total} shards, spread evenly"
     shares = " and ".join(f"{share:.1%}" for share in joints["present"])
     lines = [f"joints, from {joints['frames']} frames of {where}"]
     lines.append(f"  body slots present in {shares} of the frames")
