@@ -85,7 +85,7 @@ def write_two_videos(
     with av.open(str(path), "w") as container:
         streams = [_add_stream(container, pictures[0], H264) for pictures in (first, second)]
         for index, stream in enumerate(streams):
-            stream.disposition = Disposition.default if index == default else Disposition(0)
+            stream.disposition = Disposition.default.value if index == default else 0
         for stream, pictures in zip(streams, (first, second), strict=True):
             _encode(container, stream, pictures, H264)
     return path
@@ -112,7 +112,7 @@ def write_cover_picture(path: Path) -> Path:
     """Write sound with a cover picture, which FFmpeg presents as a video stream."""
     with av.open(str(path), "w") as container:
         cover = _add_stream(container, gray_pictures(1)[0], Recipe("png", pix_fmt="rgb24"))
-        cover.disposition = Disposition.attached_pic
+        cover.disposition = Disposition.attached_pic.value
         sound = container.add_stream("mp3", rate=44100)
         silence = av.AudioFrame.from_ndarray(np.zeros((2, 4410), np.int16), "s16p", "stereo")
         silence.sample_rate = 44100

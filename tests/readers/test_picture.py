@@ -149,6 +149,7 @@ def test_colours_survive_every_pixel_format(size, pix_fmt):
 
 def test_gray_stays_gray():
     picture = av.VideoFrame.from_ndarray(np.full((48, 64), 90, np.uint8), "gray")
+    picture.color_range = 2
     assert stored_colour(picture) == pytest.approx((90, 90, 90), abs=1)
 
 

@@ -13,11 +13,18 @@ from numpy.typing import NDArray
 # BT.601, which goes through RGB, below two levels.  PyAV before 18 has no names for them.
 _SCALING = int(Interpolation.AREA) | 0x40000 | 0x80000 | 0x2000 | 0x4000
 
-# PyAV 17 and later would start a thread a core to scale; before, there is one and no such option.
-_ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+_PYAV_MAJOR = int(av.__version__.split(".")[0])
 
-# Codes of ISO/IEC 23091-2 that name a matrix the scaler knows by itself.
-_NAMED_MATRICES = frozenset({1, 4, 5, 6, 7, 9})
+# PyAV 17 and later would start a thread a core to scale; before, there is one and no such option.
+_ONE_THREAD: dict[str, Any] = {"threads": 1} if _PYAV_MAJOR >= 17 else {}
+
+# Two names of one matrix.  PyAV before 17 hands the ranges to the scaler only if the names of the
+# source's and the destination's matrix differ.
+_BT601 = Colorspace.ITU601
+_SOURCE_BT601 = int(_BT601) if _PYAV_MAJOR >= 17 else 6
+
+# Codes of ISO/IEC 23091-2 of the other matrices that the scaler knows by itself.
+_NAMED_MATRICES = frozenset({1, 4, 6, 7, 9})
 
 
 def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -66,9 +73,11 @@ class PictureEncoder:
             picture,
             width=picture.width if keeps_size else width,
             height=picture.height if keeps_size else height,
-            format="yuv420p",
+            # Full-range yuv420p by its older name, by which the scaler knows from the start that
+            # limited range of the same size must not merely be copied.
+            format="yuvj420p",
             src_colorspace=_colorspace_of(picture),
-            dst_colorspace=Colorspace.ITU601,
+            dst_colorspace=_BT601,
             src_color_range=_color_range_of(picture),
             dst_color_range=ColorRange.JPEG,
             interpolation=_SCALING,
@@ -87,13 +96,14 @@ def _even(length: float) -> int:
     return max(2, 2 * round(length / 2))
 
 
-def _colorspace_of(picture: av.VideoFrame) -> Colorspace | None:
+def _colorspace_of(picture: av.VideoFrame) -> int | None:
     named = picture.format.is_rgb or picture.colorspace in _NAMED_MATRICES
-    return None if named else Colorspace.ITU601
+    return None if named else _SOURCE_BT601
 
 
 def _color_range_of(picture: av.VideoFrame) -> ColorRange:
-    return ColorRange.JPEG if picture.color_range == ColorRange.JPEG else ColorRange.MPEG
+    is_full = picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj")
+    return ColorRange.JPEG if is_full else ColorRange.MPEG
 
 
 def _pixels(plane: av.video.plane.VideoPlane) -> NDArray[np.uint8]:
