@@ -9,6 +9,7 @@ import pytest
 from shard_builders import RECORDINGS, MadeDataset, Recording, write_dataset
 
 from toolkit.build.options import BuildOptions
+from toolkit.build.plan_file import write_plan
 from toolkit.build.run import BuildSettings, plan_build, run_build
 from toolkit.datasets.ntu import list_ntu
 from toolkit.shards import read_manifest
@@ -351,15 +352,28 @@ def test_a_build_under_way_is_told_and_its_shards_are_checked(tmp_path):
     assert len(report.problems) == 2
 
 
+def write_and_plan(folder, name, text, settings):
+    """Write a raw file and plan what lies in its folder now."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.skeleton").write_text(text)
+    options = BuildOptions(source="ntu", align="frame", bodies="denoise", skeleton_only=True)
+    return plan_build(list_ntu(folder, None), options, settings)
+
+
+def test_a_build_being_extended_is_told_as_under_way(tmp_path):
+    raw, settings = tmp_path / "raw", BuildSettings(tmp_path / "out")
+    plan = write_and_plan(raw, "S001C001P001R001A001", "nonsense", settings)
+    run_build(plan, settings, lambda rows: None)
+    write_plan(write_and_plan(raw, "S001C001P001R001A002", "", settings), settings.out)
+    (found,) = verify_dataset(settings.out, deep=False).problems
+    assert "found 1 of 2 shards done: run the same command again to go on" in found
+
+
 def test_a_sample_planned_anew_leaves_its_old_row_behind(tmp_path):
     """A failed recording whose file was replaced has a row in its old shard and one in its new."""
     settings = BuildSettings(tmp_path / "out")
-    options = BuildOptions(source="ntu", align="frame", bodies="denoise", skeleton_only=True)
-    path = tmp_path / "raw" / "S001C001P001R001A001.skeleton"
-    path.parent.mkdir()
     for text in ("nonsense", "still nonsense"):
-        path.write_text(text)
-        plan = plan_build(list_ntu(path.parent, None), options, settings)
+        plan = write_and_plan(tmp_path / "raw", "S001C001P001R001A001", text, settings)
         run_build(plan, settings, lambda rows: None)
     report = verify_dataset(settings.out, deep=True)
     assert report.problems == ()

@@ -11,6 +11,7 @@ from toolkit.build.executors import run_tasks
 from toolkit.build.plan import Plan
 from toolkit.build.plan_file import read_plan
 from toolkit.errors import ShardError
+from toolkit.shards.dataset import read_dataset_info
 from toolkit.shards.files import sha256_of
 from toolkit.shards.manifest import OK
 from toolkit.shards.schema import MANIFEST_FILE, PLAN_FILE, SHARD_FOLDER
@@ -106,7 +107,7 @@ def verify_dataset(
         )
         return VerifyReport(folder, (problem,))
     checks = _list_checks(folder, plan, deep=deep)
-    finished = (folder / MANIFEST_FILE).exists()
+    finished = _is_finished(folder, plan, checks)
     problems = [*_foreign_files(folder, plan)]
     if not finished:
         problems.append(_say_unfinished(folder, checks))
@@ -161,6 +162,19 @@ def _foreign_files(folder: Path, plan: Plan) -> Iterator[str]:
             )
         elif path.suffix in (".h5", ".json"):
             yield say_problem(path, "file", "only the shards of the plan", "another one")
+
+
+def _is_finished(folder: Path, plan: Plan, checks: Sequence[ShardCheck]) -> bool:
+    """Tell a finished build, damaged or not, from one under way or being extended."""
+    if not (folder / MANIFEST_FILE).exists():
+        return False
+    if all(map(_is_done, checks)):
+        return True
+    try:
+        # While new shards are made the manifest is still that of the plan before.
+        return read_dataset_info(folder).fingerprint == plan.fingerprint
+    except ShardError:
+        return True
 
 
 def _is_done(check: ShardCheck) -> bool:
