@@ -1,0 +1,133 @@
+"""One process or many: who this one is, and the few things ranks say to each other.
+
+Started by torchrun, ranks talk through NCCL on GPUs and gloo on CPUs.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from train.errors import TrainError
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among ``size`` equal ones; ``local_size`` of them are on this machine."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and speaks to people."""
+        return self.rank == 0
+
+
+def is_main() -> bool:
+    """Say whether this process is the first or only one, before or after joining the others."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def open_world(device: str) -> Iterator[World]:
+    """Join the other ranks if torchrun started this process, and leave them in the end.
+
+    Raises ``TrainError`` if the device does not exist.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    world = World(
+        rank=int(os.environ.get("RANK", "0")),
+        size=size,
+        local_rank=local_rank,
+        local_size=int(os.environ.get("LOCAL_WORLD_SIZE", str(size))),
+        device=choose_device(device, local_rank),
+    )
+    if world.device.type == "cuda":
+        torch.cuda.set_device(world.device)
+    if size == 1:
+        yield world
+        return
+    dist.init_process_group("nccl" if world.device.type == "cuda" else "gloo")
+    try:
+        yield world
+    finally:
+        dist.destroy_process_group()
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """Return the device a setting means; ``auto`` is this rank's GPU, or the CPU without any."""
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        name = "cuda" if n_gpus else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise TrainError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}") from error
+    if device.type == "cpu":
+        return device
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", local_rank)
+    if device.type != "cuda" or device.index >= n_gpus:
+        raise TrainError(
+            f"device {name} for rank {local_rank} of this machine does not exist here: there are"
+            f" {n_gpus} GPUs; use --device cpu, or start no more ranks than GPUs"
+        )
+    return device
+
+
+def sum_over_ranks(values: Tensor, world: World) -> Tensor:
+    """Return the sum of a tensor over all ranks, on the CPU."""
+    if world.size > 1:
+        values = values.to(world.device, copy=True)
+        dist.all_reduce(values)
+    return values.cpu()
+
+
+def gather_over_ranks(values: Tensor, world: World) -> Tensor:
+    """Stack tensors of one shape from all ranks, (ranks, ...), on the CPU."""
+    if world.size == 1:
+        return values[None].cpu()
+    mine = values.to(world.device)
+    parts = [torch.empty_like(mine) for _ in range(world.size)]
+    dist.all_gather(parts, mine)
+    return torch.stack(parts).cpu()
+
+
+def wait_for_ranks(world: World) -> None:
+    """Go on only when every rank is here."""
+    if world.size > 1:
+        dist.barrier()
+
+
+def share_buffers(model: nn.Module, world: World) -> None:
+    """Give every rank the running statistics of rank 0, so that all evaluate the same network."""
+    if world.size > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
+
+
+def spread(model: nn.Module, world: World) -> nn.Module:
+    """Wrap a network so that gradients are averaged over ranks."""
+    if world.size == 1:
+        return model
+    on_gpu = world.device.type == "cuda"
+    return DistributedDataParallel(
+        model, device_ids=[world.device.index] if on_gpu else None, gradient_as_bucket_view=True
+    )
+
+
+def keep_gradients_local(model: nn.Module, *, local: bool) -> AbstractContextManager[None]:
+    """Do not average gradients in this backward pass: more batches belong to the step."""
+    if local and isinstance(model, DistributedDataParallel):
+        return model.no_sync()
+    return nullcontext()

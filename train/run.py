@@ -1,0 +1,214 @@
+"""``python -m train.run``: train a network from shards."""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolkit.shards import ShardError, read_dataset_info
+from train.config import TrainConfig, choose_recipe, list_recipes, parse_assignments, read_recipe
+from train.data import find_dataset
+from train.distributed import is_main
+from train.dry_run import describe_job
+from train.errors import Interrupted, TrainError
+from train.files import RunFolder
+from train.job import Job, run_job
+from train.models.config import CHOICES
+
+log = logging.getLogger(__name__)
+
+Command = Callable[..., Any]
+
+EXIT_FAILED = 1
+# A shell's convention for a program that a signal ended.
+EXIT_SIGNAL = 128
+
+_EPILOG = """
+\b
+Exit status: 0 done, 1 failed (one sentence says why), 2 wrong usage,
+130 stopped by Ctrl-C and 143 by SIGTERM, in both cases after saving.
+"""
+
+# Named options and the settings they change.
+SHORTCUTS = {
+    "system": "model.system",
+    "backbone": "model.backbone",
+    "split": "data.split",
+    "context": "data.context_file",
+    "epochs": "optim.epochs",
+    "lr": "optim.lr",
+    "batch_size": "run.batch_size",
+    "seed": "run.seed",
+    "workers": "run.workers",
+    "device": "run.device",
+    "amp": "run.amp",
+    "compiled": "run.compile",
+}
+
+
+_INTEGER = click.IntRange
+_PATH = click.Path(path_type=Path)
+_OPTIONS = [
+    click.option("--shards", type=_PATH, help="Data set folder, or the folder that holds"
+                 " exactly one.  [default with --resume: as before]"),
+    click.option("--recipe", metavar="NAME|FILE", help="Settings to begin with: a TOML file or"
+                 f" one of {', '.join(list_recipes())}.  [default: the paper's for the data]"),
+    click.option("--system", type=click.Choice(CHOICES["system"]), help="Which network."),
+    click.option("--backbone", type=click.Choice(CHOICES["backbone"]),
+                 help="Which graph convolution."),
+    click.option("--split", help="Benchmark split.  [default: the data set's]"),
+    click.option("--context", help="HDF5 file of features in place of pictures."),
+    click.option("--epochs", type=_INTEGER(1), help="Passes over the training samples."),
+    click.option("--batch-size", type=_INTEGER(1), help="Clips a rank holds at a time."),
+    click.option("--lr", type=float, help="Learning rate for 128 clips a step."),
+    click.option("--seed", type=_INTEGER(0), help="Same seed, same training."),
+    click.option("--workers", type=_INTEGER(0), help="Reading processes a rank."),
+    click.option("--device", help="auto, cpu, cuda or cuda:N."),
+    click.option("--amp/--no-amp", default=None, help="Compute in bfloat16 where safe."),
+    click.option("--compile/--no-compile", "compiled", default=None, help="Use torch.compile."),
+    click.option("--set", "assignments", multiple=True, metavar="SECTION.FIELD=VALUE",
+                 help="Change any setting, e.g. model.attention.score=dot; may be repeated."),
+    click.option("--out", type=_PATH, help="Run folder.  [default: runs/DATA-SYSTEM-seedN]"),
+    click.option("--resume", is_flag=True, help="Go on with the run in --out, exactly."),
+]  # fmt: skip
+
+
+def _add_options(command: Command) -> Command:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@_add_options
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell more.")
+def train(*, dry_run: bool, verbose: bool, **options: Any) -> None:
+    """Train the context-aware cross-attention network, or one it is compared with, from shards.
+
+    \b
+    Examples:
+      python -m train.run --shards out/ --recipe demo
+      python -m train.run --shards out/ntu60 --system skeleton --dry-run
+      torchrun --nproc-per-node 8 -m train.run --shards out/ --batch-size 16
+    """
+    _set_up_logging(verbose=verbose)
+    job = make_job(_make_request(options))
+    if dry_run:
+        click.echo(describe_job(job))
+        return
+    folder = run_job(job)
+    if is_main():
+        click.echo(folder.path)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line."""
+
+    shards: Path | None
+    recipe: str | None
+    changes: dict[str, Any]
+    out: Path | None
+    resume: bool
+
+
+def make_job(request: Request) -> Job:
+    """Settle recipe, data set and folder; says the chosen recipe aloud when it was not named.
+
+    Raises ``click.UsageError`` for settings that do not exist or do not fit each other.
+    """
+    saved = RunFolder(request.out) if request.resume and request.out else None
+    if saved is not None and request.recipe is None and saved.config.exists():
+        dataset = find_dataset(request.shards or _read_shards(saved))
+        return Job(_change(_read_config(saved), request.changes), dataset, saved.path, resume=True)
+    if request.shards is None:
+        raise click.UsageError("say where the data set lies: --shards FOLDER")
+    dataset = find_dataset(request.shards)
+    info = read_dataset_info(dataset)
+    recipe = request.recipe
+    if recipe is None:
+        recipe = choose_recipe(info.name, request.changes.get("data.split", info.default_split))
+        log.info("recipe %s, for data set %s; another by --recipe", recipe, info.name)
+    config = _change(read_recipe(recipe), request.changes)
+    name = f"{info.name}-{config.model.system}-seed{config.run.seed}"
+    return Job(config, dataset, request.out or Path("runs") / name, request.resume)
+
+
+def _make_request(options: dict[str, Any]) -> Request:
+    modes = {"amp": {True: "bf16", False: "off"}, "compiled": {True: "default", False: "off"}}
+    named = {}
+    for name, setting in SHORTCUTS.items():
+        value = options[name]
+        if value is not None:
+            named[setting] = modes[name][value] if name in modes else value
+    try:
+        changes = parse_assignments(options["assignments"]) | named
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    kept = {name: options[name] for name in ("shards", "recipe", "out", "resume")}
+    return Request(changes=changes, **kept)
+
+
+def _change(config: TrainConfig, changes: dict[str, Any]) -> TrainConfig:
+    try:
+        return config.replaced(changes)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _read_config(folder: RunFolder) -> TrainConfig:
+    try:
+        return TrainConfig.from_dict(folder.read_json(folder.config))
+    except ValueError as error:
+        raise TrainError(f"{folder.config}: {error}") from error
+
+
+def _read_shards(folder: RunFolder) -> Path:
+    try:
+        return Path(folder.read_json(folder.environment)["starts"][-1]["data"]["folder"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise TrainError(f"{folder.environment} does not tell the data set: {error!r}") from error
+
+
+def _set_up_logging(*, verbose: bool) -> None:
+    level = logging.DEBUG if verbose else logging.INFO
+    if not is_main():
+        level = logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+
+
+def main() -> None:
+    """Run the command; expected errors become one sentence and an exit status."""
+    try:
+        train(standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except Interrupted as interrupted:
+        if is_main():
+            click.echo("stopped and saved; the same command with --resume goes on", err=True)
+        sys.exit(EXIT_SIGNAL + interrupted.signal_number)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(EXIT_SIGNAL + signal.SIGINT)
+    except (TrainError, ShardError, ValueError) as error:
+        _fail(str(error), error)
+    except OSError as error:
+        _fail(f"{error.filename or 'output'}: {error.strerror or error}", error)
+
+
+def _fail(sentence: str, error: BaseException) -> None:
+    log.debug("raised here", exc_info=error)
+    click.echo(f"Error: {sentence}", err=True)
+    sys.exit(EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()
