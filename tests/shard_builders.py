@@ -12,7 +12,6 @@ from toolkit.build.options import BuildOptions
 from toolkit.build.plan import Plan, PlannedSample, make_plan
 from toolkit.build.plan_file import write_plan
 from toolkit.build.run import BuildSettings, run_build
-from toolkit.build.worker import manifest_row
 from toolkit.samples import DataSet, Sample
 from toolkit.shards.codec import encode_picture
 from toolkit.shards.files import sha256_of
@@ -124,7 +123,7 @@ def write_shard(
             if not recording.reason:
                 n_stored = sum(row["status"] == OK for row in out)
                 outcome = _store(writer, recording) | {"shard": number, "shard_row": n_stored}
-            out.append(manifest_row(planned, outcome))
+            out.append({**planned.columns(), **outcome})
     sidecar = Sidecar(
         number, plan.fingerprints()[number], sha256_of(path), path.stat().st_size, out
     )

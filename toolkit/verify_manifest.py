@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from toolkit.build.plan import Plan, PlannedSample
+from toolkit.build.plan import Plan
 from toolkit.shards.dataset import DatasetInfo, read_dataset_info
 from toolkit.shards.manifest import SPLIT_PREFIX, manifest_frame, read_manifest
 from toolkit.shards.schema import DATASET_FILE, MANIFEST_FILE
@@ -87,20 +87,8 @@ def _expected_rows(plan: Plan, outcomes: Mapping[str, Row]) -> list[Row]:
         else:
             continue
         splits = {SPLIT_PREFIX + split: subset for split, subset in sample.subsets.items()}
-        expected.append({**sample.facts, **splits, **outcome, **_planned_columns(sample)})
+        expected.append({**sample.facts, **splits, **outcome, **sample.columns()})
     return expected
-
-
-def _planned_columns(sample: PlannedSample) -> Row:
-    return {
-        "sample_id": sample.sample_id,
-        "label": sample.label,
-        "label_name": sample.label_name,
-        "poses": sample.poses.path,
-        "video": sample.video.path,
-        "poses_bytes": sample.poses.n_bytes,
-        "video_bytes": sample.video.n_bytes,
-    }
 
 
 def _cell_problems(path: Path, expected: pd.DataFrame, manifest: pd.DataFrame) -> Iterator[str]:

@@ -6,7 +6,8 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,23 @@ class PlannedSample:
         """What decides the outcome of the work on this sample."""
         return self.poses, self.video, self.reason
 
+    def columns(self) -> dict[str, Any]:
+        """Return the manifest columns that the plan alone decides, but for splits and facts."""
+        return {
+            "sample_id": self.sample_id,
+            "label": self.label,
+            "label_name": self.label_name,
+            "poses": self.poses.path,
+            "video": self.video.path,
+            "poses_bytes": self.poses.n_bytes,
+            "video_bytes": self.video.n_bytes,
+        }
+
+
+def _scaler() -> str:
+    # Its releases round pictures differently: two of them in one data set are not the same bytes.
+    return f"PyAV {version('av').split('.')[0]}"
+
 
 @dataclass(frozen=True)
 class PlanHeader:
@@ -91,6 +109,7 @@ class PlanHeader:
     options: BuildOptions
     format_version: int = FORMAT_VERSION
     toolkit_version: str = __version__
+    scaler: str = field(default_factory=_scaler)
 
     def parameters(self) -> dict[str, Any]:
         """Return everything that, when it differs, makes other shards."""
@@ -101,6 +120,7 @@ class PlanHeader:
             "skeleton layout": self.layout.to_dict(),
             "class names": list(self.class_names),
             **{k.replace("_", " "): v for k, v in self.options.to_dict().items()},
+            "pictures scaled by": "" if self.options.skeleton_only else self.scaler,
         }
 
 
@@ -137,7 +157,8 @@ class Plan:
     def _fingerprint(self, rows: Sequence[PlannedSample]) -> str:
         digest = hashlib.sha256(json.dumps(self.header.parameters(), sort_keys=True).encode())
         for row in rows:
-            key = (row.sample_id, row.label, row.shard, astuple(row.poses), astuple(row.video))
+            stamps = astuple(row.poses), astuple(row.video)
+            key = (row.sample_id, row.label, row.shard, row.reason, *stamps)
             digest.update(json.dumps(key).encode())
         return digest.hexdigest()
 

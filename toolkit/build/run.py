@@ -12,9 +12,15 @@ import pandas as pd
 from toolkit.build.executors import run_tasks
 from toolkit.build.ledger import Ledger
 from toolkit.build.options import BuildOptions
-from toolkit.build.plan import NO_SHARD, Plan, PlannedSample, changed_inputs, make_plan
+from toolkit.build.plan import (
+    NO_SHARD,
+    Plan,
+    PlannedSample,
+    changed_inputs,
+    make_plan,
+)
 from toolkit.build.plan_file import read_plan, write_plan
-from toolkit.build.worker import ShardTask, build_shard, manifest_row
+from toolkit.build.worker import ShardTask, build_shard
 from toolkit.errors import PlanError, ShardError
 from toolkit.samples import DataSet
 from toolkit.shards.dataset import DatasetInfo
@@ -124,7 +130,7 @@ def _mismatch(task: ShardTask, sidecar: Sidecar) -> str:
 def _known_rows(plan: Plan) -> list[dict[str, Any]]:
     """Return the rows of samples that need no work: their reason is known from the listing."""
     return [
-        manifest_row(row, {"status": row.reason, "detail": row.detail})
+        {**row.columns(), "status": row.reason, "detail": row.detail}
         for row in plan.samples
         if row.shard == NO_SHARD
     ]
@@ -144,7 +150,10 @@ def _refuse_changed_results(earlier: Plan, plan: Plan, out: Path) -> None:
 def _was_ok(out: Path, row: PlannedSample) -> bool:
     if not sidecar_path(out, row.shard).exists():
         return False
-    rows = read_sidecar(out, row.shard).rows
+    try:
+        rows = read_sidecar(out, row.shard).rows
+    except ShardError:
+        return False  # The shard is made again anyway, as _finished tells.
     return any(r["sample_id"] == row.sample_id and r["status"] == OK for r in rows)
 
 

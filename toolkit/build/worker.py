@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,7 +89,7 @@ def _write_samples(task: ShardTask, path: Path) -> list[dict[str, Any]]:
             if outcome["status"] == OK:
                 outcome |= {"shard": task.number, "shard_row": n_stored}
                 n_stored += 1
-            rows.append(manifest_row(planned, outcome))
+            rows.append({**planned.columns(), **outcome})
     return rows
 
 
@@ -124,20 +123,6 @@ def _attempt(source: SampleSource, planned: PlannedSample, writer: ShardWriter) 
         "n_frames": n_frames,
         "n_clips": len(clips.tile(n_frames)[0]),
         **extracted.columns,
-    }
-
-
-def manifest_row(planned: PlannedSample, outcome: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one manifest row: what the plan knew, and what became of it."""
-    return {
-        "sample_id": planned.sample_id,
-        "label": planned.label,
-        "label_name": planned.label_name,
-        "poses": planned.poses.path,
-        "video": planned.video.path,
-        "poses_bytes": planned.poses.n_bytes,
-        "video_bytes": planned.video.n_bytes,
-        **outcome,
     }
 
 

@@ -70,7 +70,8 @@ def verify(folder: Path, *, deep: bool, n_jobs: int | None) -> None:
 
     from toolkit.verify import verify_dataset
 
-    report = verify_dataset(find_dataset(folder), deep=deep, n_jobs=n_jobs or cpu_count())
+    folder = find_dataset(folder, unfinished=True)
+    report = verify_dataset(folder, deep=deep, n_jobs=n_jobs or cpu_count())
     for problem in report.problems:
         click.echo(f"Error: {problem}", err=True)
     click.echo(str(report))
@@ -91,17 +92,19 @@ def info() -> None:
     click.echo(describe_datasets())
 
 
-def find_dataset(folder: Path) -> Path:
+def find_dataset(folder: Path, *, unfinished: bool = False) -> Path:
     """Return ``folder`` if it is a data set, else the only one directly inside it.
 
+    With ``unfinished`` a folder whose build has only begun is one too.
     Raises ``DataNotFoundError`` when there is none and ``CtxtoolError`` naming all when there are
     several.
     """
-    from toolkit.shards.schema import DATASET_FILE
+    from toolkit.shards.schema import DATASET_FILE, PLAN_FILE
 
-    if (folder / DATASET_FILE).is_file():
+    mark = PLAN_FILE if unfinished else DATASET_FILE
+    if (folder / mark).is_file():
         return folder
-    found = sorted(path.parent for path in folder.glob(f"*/{DATASET_FILE}"))
+    found = sorted(path.parent for path in folder.glob(f"*/{mark}"))
     if not found:
         raise DataNotFoundError(
             f"{folder}: expected a finished data set (a folder with {DATASET_FILE}), found none;"
