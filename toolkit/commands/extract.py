@@ -43,6 +43,16 @@ _RAW = click.option(
 )
 _VIDEOS = click.option("--videos", type=EXISTING_FOLDER, help="Videos, where they lie apart.")
 
+_POSES = click.option(
+    "--poses", type=EXISTING_FOLDER, help="Pose JSON files, where they lie apart."
+)
+_LABELS = click.option(
+    "--labels",
+    type=EXISTING_FILE,
+    multiple=True,
+    help="Label file(s); by default every *label*.json below the poses. Repeatable.",
+)
+
 
 @click.command("extract-ntu")
 @click.option(
@@ -111,14 +121,9 @@ def extract_ntu(ctx: click.Context, /, **given: Any) -> None:
 
 @click.command("extract-kinetics")
 @_RAW
-@click.option("--poses", type=EXISTING_FOLDER, help="Pose JSON files, where they lie apart.")
+@_POSES
 @_VIDEOS
-@click.option(
-    "--labels",
-    type=EXISTING_FILE,
-    multiple=True,
-    help="Label file(s); by default every *label*.json below the poses. Repeatable.",
-)
+@_LABELS
 @_PEOPLE
 @_POSE_FPS
 @_MAX_DRIFT
@@ -137,14 +142,9 @@ def extract_kinetics(**given: Any) -> None:
 
 @click.command("build-kinetics-motion")
 @_RAW
-@click.option("--poses", type=EXISTING_FOLDER, help="Pose JSON files, where they lie apart.")
+@_POSES
 @_VIDEOS
-@click.option(
-    "--labels",
-    type=EXISTING_FILE,
-    multiple=True,
-    help="Label file(s); by default every *label*.json below the poses. Repeatable.",
-)
+@_LABELS
 @click.option(
     "--from",
     "extraction",
