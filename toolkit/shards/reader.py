@@ -1,11 +1,12 @@
 """Shards out: tables, samples, clips and windows of one shard or of a whole data set.
 
-HDF5 says once where each contiguous table lies; after that every read is one ``pread`` at a file
-offset, without HDF5's process-wide lock and safe to share between threads.
+HDF5 says once where each contiguous table lies; after that every read is one ``preadv`` at a
+file offset, without HDF5's process-wide lock and safe to share between threads.
 """
 
 import itertools
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class _Place(NamedTuple):
     offset: int
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+    row_bytes: int
 
 
 class _Index(NamedTuple):
@@ -157,7 +159,7 @@ class ShardReader:
     def sample(self, sample: int) -> Window:
         """Return all frames of a sample."""
         first, end = self._bounds(sample)
-        return self._read(first, np.arange(end - first))
+        return self._read(first, end - first, end - first)
 
     def window(self, sample: int, start: int, length: int = clips.CLIP_LENGTH) -> Window:
         """Return ``length`` consecutive frames from ``start``, counted within the sample.
@@ -171,15 +173,14 @@ class ShardReader:
             raise IndexError(
                 f"sample {sample} has {end - first} frames: no {length} frames from {start}"
             )
-        return self._read(first + start, clips.loop(0, n_valid, length))
+        return self._read(first + start, n_valid, length)
 
     def clip(self, clip: int, length: int = clips.CLIP_LENGTH) -> Window:
         """Return one listed clip, a short last one looped from its own valid frames."""
         index = self._index
         if not 0 <= clip < self.n_clips:
             raise IndexError(f"{self.path} has {self.n_clips} clips, no number {clip}")
-        n_valid = int(index.clip_n_valid[clip])
-        return self._read(int(index.clip_start[clip]), clips.loop(0, n_valid, length))
+        return self._read(int(index.clip_start[clip]), int(index.clip_n_valid[clip]), length)
 
     def _checked(self, sample: int) -> int:
         if not 0 <= sample < len(self):
@@ -191,26 +192,32 @@ class ShardReader:
         self._checked(sample)
         return int(rows[sample]), int(rows[sample + 1])
 
-    def _read(self, first: int, order: NDArray[np.int64]) -> Window:
-        """Read the frames ``first + order``; ``order`` covers 0..its maximum without holes."""
+    def _read(self, first: int, n_valid: int, length: int) -> Window:
+        """Read ``length`` frames from ``first``, over again after ``n_valid``."""
+        if length < 1:
+            raise ValueError(f"a window needs at least one frame, got {length}")
         handle, index = self._open()
-        end = first + int(order.max()) + 1
+        n_rows = min(n_valid, length)
         columns = {
-            field: _read_rows(self.path, handle, index.places[table], first, end)[order]
+            field: _read_rows(self.path, handle, index.places[table], first, n_rows)
             for field, table in _FRAME_TABLES.items()
         }
-        return Window(**columns, jpegs=self._read_jpegs(first, end, order))
+        jpegs = self._read_jpegs(first, n_rows)
+        if n_rows < length:
+            order = clips.loop(0, n_rows, length)
+            columns = {field: rows[order] for field, rows in columns.items()}
+            jpegs = [jpegs[i] for i in order.tolist()] if jpegs else []
+        return Window(**columns, jpegs=jpegs)
 
-    def _read_jpegs(self, first: int, end: int, order: NDArray[np.int64]) -> list[memoryview]:
+    def _read_jpegs(self, first: int, n_rows: int) -> list[memoryview]:
         handle, index = self._open()
         if index.jpeg_offset is None:
             return []
-        offsets = index.jpeg_offset[first : end + 1].tolist()
+        offsets = index.jpeg_offset[first : first + n_rows + 1].tolist()
         base = offsets[0]
         place = index.places["rgb/data"]
-        data = memoryview(_pread(self.path, handle, place.offset + base, offsets[-1] - base))
-        parts = [data[a - base : b - base] for a, b in itertools.pairwise(offsets)]
-        return [parts[i] for i in order.tolist()]
+        data = _read_rows(self.path, handle, place, base, offsets[-1] - base).data
+        return [data[a - base : b - base] for a, b in itertools.pairwise(offsets)]
 
     @property
     def _index(self) -> _Index:
@@ -223,20 +230,15 @@ class ShardReader:
         return self._opened
 
 
-def _pread(path: Path, handle: int, offset: int, n_bytes: int) -> bytes:
-    data = os.pread(handle, n_bytes, offset)
-    if len(data) != n_bytes:
+def _read_rows(path: Path, handle: int, place: _Place, first: int, n_rows: int) -> NDArray[Any]:
+    rows = np.empty((n_rows, *place.shape[1:]), place.dtype)
+    offset = place.offset + first * place.row_bytes
+    n_bytes = os.preadv(handle, [rows.data], offset)
+    if n_bytes != rows.nbytes:
         raise ShardError(
-            path, f"byte {offset}", expected=f"{n_bytes} bytes", found=f"{len(data)} (truncated)"
+            path, f"byte {offset}", expected=f"{rows.nbytes} bytes", found=f"{n_bytes} (truncated)"
         )
-    return data
-
-
-def _read_rows(path: Path, handle: int, place: _Place, first: int, end: int) -> NDArray[Any]:
-    rest = place.shape[1:]
-    row_bytes = place.dtype.itemsize * int(np.prod(rest, dtype=np.int64))
-    data = _pread(path, handle, place.offset + first * row_bytes, (end - first) * row_bytes)
-    return np.frombuffer(data, place.dtype).reshape(end - first, *rest)
+    return rows
 
 
 def _read_index(path: Path) -> _Index:
@@ -309,7 +311,8 @@ def _place(path: Path, file: h5py.File, name: str, table: Table, size: int) -> _
     offset = data.id.get_offset() if data.size else 0
     if offset is None or offset + data.nbytes > size:
         raise ShardError(path, name, expected=f"{data.nbytes} bytes", found="the file's end before")
-    return _Place(offset, data.dtype, data.shape)
+    row_bytes = data.dtype.itemsize * math.prod(table.rest)
+    return _Place(offset, data.dtype, data.shape, row_bytes)
 
 
 def _load(layout: SkeletonLayout, places: dict[str, _Place], file: h5py.File) -> _Index:
