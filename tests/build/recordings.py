@@ -37,8 +37,7 @@ def sample(name: str, poses: Path | None = None, video: Path | None = None, **ch
     """Return a planned recording; one without poses has the reason that a listing gives it."""
     reason = None if poses else "missing_skeleton"
     fields = {"label": 0, "subsets": {"xsub": "train"}, "facts": {"setup": 1}, "reason": reason}
-    fields |= changes
-    fields.setdefault("label_name", CLASS_NAMES[fields["label"]])
+    fields |= {"label_name": CLASS_NAMES[changes.get("label", 0) % 2]} | changes
     return Sample(sample_id=name, poses=poses, video=video, **fields)
 
 
