@@ -70,6 +70,16 @@ def test_another_file_changes_the_fingerprint_of_its_shard_only(raw, change):
     assert changed == {1}
 
 
+def test_another_video_changes_the_fingerprint(raw, tmp_path):
+    options = replace(OPTIONS, skeleton_only=False)
+    video = tmp_path / "a.avi"
+    video.touch()
+    data = data_set(replace(raw["a"], video=set_time(video, 1_000)))
+    before = make_plan(data, options)
+    set_time(video, 2_000)
+    assert make_plan(data, options).fingerprints() != before.fingerprints()
+
+
 OTHERS = {
     "nothing": (data_set, OPTIONS, True),
     "order of listing": (lambda a, b: data_set(b, a), OPTIONS, True),
