@@ -32,3 +32,8 @@ def test_defaults_are_the_documented_ones():
 
 def test_options_survive_their_dictionary():
     assert BuildOptions(**OPTIONS.to_dict()) == OPTIONS
+
+
+def test_ntu_poses_have_one_rate():
+    with pytest.raises(ValueError, match=r"NTU RGB\+D poses come at 30 a second, not 25"):
+        BuildOptions(source="ntu", align="frame", bodies="denoise", pose_fps=25.0)

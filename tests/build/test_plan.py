@@ -192,9 +192,10 @@ def test_every_option_is_tried():
 
 @pytest.mark.parametrize("name", OTHER_OPTIONS)
 def test_another_option_is_refused_by_name(raw, name):
-    old = make_plan(data_set(raw["a"]), OPTIONS)
-    options = replace(OPTIONS, **{name: OTHER_OPTIONS[name]})
-    before, now = getattr(OPTIONS, name), OTHER_OPTIONS[name]
+    made_with = replace(OPTIONS, source="openpose")
+    old = make_plan(data_set(raw["a"]), made_with)
+    options = replace(made_with, **{name: OTHER_OPTIONS[name]})
+    before, now = getattr(made_with, name), OTHER_OPTIONS[name]
     expected = f"built with {name.replace('_', ' ')} {before}, now it is {now}: choose another"
     with pytest.raises(PlanError, match=expected):
         make_plan(data_set(raw["a"]), options, old)
@@ -262,9 +263,15 @@ def test_a_folders_stamp_covers_its_files(tmp_path):
     assert Stamp.of(tmp_path) == Stamp(str(tmp_path), 9, 9 * 10**9)
 
 
-@pytest.mark.parametrize(("path", "text"), [("", "no file"), ("/raw/a", "/raw/a (5 bytes)")])
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("", "no file"),
+        ("/raw/a", "/raw/a (5 bytes of 1970-01-01 00:00:01.500000 UTC)"),
+    ],
+)
 def test_a_stamp_prints_as_a_user_knows_it(path, text):
-    assert str(Stamp(path, 5, 6)) == text
+    assert str(Stamp(path, 5, 1_500_000_000)) == text
 
 
 def test_no_path_has_no_stamp():

@@ -6,6 +6,9 @@ from typing import Any, Literal
 Source = Literal["ntu", "kinetics", "openpose", "shards"]
 Alignment = Literal["frame", "time"]
 
+# The reader of .skeleton files counts at this rate; the matcher must count alike.
+NTU_FPS = 30.0
+
 
 @dataclass(frozen=True)
 class BuildOptions:
@@ -46,6 +49,8 @@ class BuildOptions:
                 raise ValueError(
                     f"{name.replace('_', ' ')} cannot be {getattr(self, name)}{wanted}"
                 )
+        if self.source == "ntu" and self.pose_fps != NTU_FPS:
+            raise ValueError(f"NTU RGB+D poses come at {NTU_FPS:g} a second, not {self.pose_fps:g}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain values."""

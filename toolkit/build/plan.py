@@ -7,6 +7,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,10 @@ class Stamp:
         return cls(absolute, n_bytes, max((i.st_mtime_ns for i in infos), default=0))
 
     def __str__(self) -> str:
-        return f"{self.path} ({self.n_bytes} bytes)" if self.path else "no file"
+        if not self.path:
+            return "no file"
+        when = datetime.fromtimestamp(self.mtime_ns / 1e9, timezone.utc)
+        return f"{self.path} ({self.n_bytes} bytes of {when:%Y-%m-%d %H:%M:%S.%f} UTC)"
 
 
 @dataclass(frozen=True, slots=True)

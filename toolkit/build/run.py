@@ -174,8 +174,22 @@ def _remove_output(out: Path) -> None:
 
 
 def _remove_leftovers(out: Path) -> None:
-    for path in (*out.glob(".*.writing"), *(out / SHARD_FOLDER).glob(".*")):
-        path.unlink(missing_ok=True)
+    """Remove half-written shards of killed builds, but not those of one that is at work."""
+    for path in (out / SHARD_FOLDER).glob(".*.writing"):
+        writer = path.name.split(".")[-2]
+        if not (writer.isdecimal() and _is_alive(int(writer))):
+            path.unlink(missing_ok=True)
+            path.with_suffix(".pictures").unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # It runs, as another user.
+    return True
 
 
 def _finalise(plan: Plan, rows: list[dict[str, Any]], out: Path) -> Ledger:

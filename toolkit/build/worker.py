@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 class ShardTask:
     """All that a worker needs to make one shard; small enough to be sent anywhere.
 
-    ``owner`` is the process that asked for it: work that nobody waits for any more is given up.
+    ``owner`` is the process of this machine that asked for it: work that nobody waits for any
+    more is given up.
     """
 
     folder: Path
@@ -38,7 +39,7 @@ class ShardTask:
     layout: SkeletonLayout
     options: BuildOptions
     samples: tuple[PlannedSample, ...]
-    owner: int
+    owner: int | None = None
 
 
 class OwnerGoneError(CtxtoolError):
@@ -83,7 +84,7 @@ def _write_samples(task: ShardTask, path: Path) -> list[dict[str, Any]]:
         for planned in task.samples:
             if planned.superseded:
                 continue
-            if task.owner not in (os.getpid(), os.getppid()):
+            if task.owner not in (None, os.getpid(), os.getppid()):
                 raise OwnerGoneError(f"shard {task.number}: the process that asked for it is gone")
             outcome = _attempt(source, planned, writer)
             if outcome["status"] == OK:
@@ -107,7 +108,7 @@ def _attempt(source: SampleSource, planned: PlannedSample, writer: ShardWriter) 
     try:
         with writer.sample_pictures() as add_picture:
             extracted = source.extract(planned, add_picture)
-        writer.add(extracted.sample)
+            writer.add(extracted.sample)
     except SampleError as error:
         return {"status": error.reason, "detail": str(error)}
     except (OSError, MemoryError):
