@@ -18,6 +18,7 @@ from video_builders import H264, XVID, Recipe, gray_pictures, level_of, write_vi
 from toolkit.build.options import BuildOptions
 from toolkit.build.run import BuildSettings, plan_build, run_build
 from toolkit.shards import DatasetReader, read_manifest
+from toolkit.shards.writer import ShardWriter
 from toolkit.skeleton import OPENPOSE18
 
 NTU = BuildOptions(source="ntu", align="frame", bodies="denoise", frame_size=16)
@@ -223,3 +224,23 @@ def test_a_full_disk_is_not_blamed_on_the_recording(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         build(tmp_path / "out", KINETICS, kinetics_sample(tmp_path, 3, 3))
     assert not list((tmp_path / "out" / "shards").iterdir())
+
+
+def test_a_sample_that_cannot_be_stored_leaves_no_pictures_behind(tmp_path, monkeypatch):
+    samples = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        samples.append(dataclasses.replace(kinetics_sample(tmp_path / name, 4, 4), sample_id=name))
+    add = ShardWriter.add
+
+    def refuse_first(writer, stored_sample):
+        if stored_sample.sample_id == "a":
+            raise RuntimeError("no place")
+        add(writer, stored_sample)
+
+    monkeypatch.setattr(ShardWriter, "add", refuse_first)
+    manifest = build(tmp_path / "out", KINETICS, *samples)
+
+    assert manifest["status"].to_dict() == {"a": "crashed", "b": "ok"}
+    assert manifest.loc["a", "detail"] == "unexpected RuntimeError: no place"
+    assert shown(tmp_path / "out") == [0, 1, 2, 3]
