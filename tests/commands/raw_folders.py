@@ -60,7 +60,8 @@ def write_ntu_video(folder, name, n_pictures=20):
 def write_kinetics(folder, name, n_poses=20, *, label="hopscotch", video=H264):
     """Write a recording of one person of this class and a video of as many gray pictures."""
     people = [[pose_person(t)] for t in range(n_poses)]
-    write_kinetics_json(folder / "kinetics_train" / f"{name}.json", people, label=label)
+    path = folder / "kinetics_train" / f"{name}.json"
+    write_kinetics_json(path, people, label=label, label_index=None)
     if video is not None:
         write_video(folder / f"{name}.mp4", gray_pictures(n_poses), video)
 
