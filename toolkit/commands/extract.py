@@ -212,6 +212,10 @@ def extract_openpose(table: Path, layout_file: Path | None, **given: Any) -> Non
     from toolkit.datasets.openpose import list_openpose, read_layout
     from toolkit.skeleton import OPENPOSE18
 
+    if given["pose_scale"] == "pixels" and given["skeleton_only"]:
+        raise click.UsageError(
+            "--pose-scale pixels needs the videos, which tell how many: leave --skeleton-only out"
+        )
     run = RunChoices.take(given)
     layout = read_layout(layout_file) if layout_file else OPENPOSE18
     options = BuildOptions(source="openpose", align="time", **given)
