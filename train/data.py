@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from toolkit.shards import DatasetReader, ShardError, Window
+from toolkit.shards import DatasetReader, ShardError, Window, decode_picture
 from toolkit.shards.schema import DATASET_FILE
 from toolkit.shards.sidecar import shard_path
 from train import sampling, transforms
@@ -83,9 +83,10 @@ class DataConfig:
             )
         if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
             raise ValueError(f"crop_scales must be in (0, 1], got {self.crop_scales}")
-        if len(self.rgb_mean) != 3 or self.rgb_scale <= 0:
+        in_range = [0 <= mean <= 255 for mean in self.rgb_mean]
+        if in_range != [True] * 3 or self.rgb_scale <= 0:
             raise ValueError(
-                "rgb_mean must be 3 numbers and rgb_scale positive,"
+                "rgb_mean must be 3 numbers from 0 to 255 and rgb_scale positive,"
                 f" got {self.rgb_mean} and {self.rgb_scale}"
             )
         if not 0 <= self.validation_share < 1:
@@ -206,15 +207,16 @@ class ClipSource:
         return self._extend(torch.from_numpy(joints)).permute(3, 0, 2, 1).contiguous()
 
     def _frames(self, window: Window, view: View) -> torch.Tensor:
-        pictures = window.pictures()
-        height, width = pictures.shape[1:3]
+        pictures = [decode_picture(jpeg) for jpeg in window.jpegs]
+        if len({picture.shape for picture in pictures}) > 1:
+            raise ValueError("frames of several sizes")
+        height, width, _ = pictures[0].shape
         box = transforms.place_box(height, width, view.place, view.scale)
         frames = transforms.cut_frames(pictures, box, self.config.frame_size)
         if view.mirror:
             frames = transforms.mirror_frames(frames)
-        # Zero after normalisation is the mean colour.
-        fill = torch.tensor(self.config.rgb_mean).round().clamp(0, 255).to(torch.uint8)
-        return self._extend(frames, fill)
+        # What normalisation takes to zero, as near as whole numbers come.
+        return self._extend(frames, [round(mean) for mean in self.config.rgb_mean])
 
     def _read_context(self, sample: int, span: Span) -> torch.Tensor | None:
         if self._context is None:
@@ -226,14 +228,14 @@ class ClipSource:
             rows[places >= span.n_valid] = 0
         return torch.from_numpy(rows)
 
-    def _extend(self, frames: torch.Tensor, fill: torch.Tensor | int = 0) -> torch.Tensor:
+    def _extend(self, frames: torch.Tensor, fill: Sequence[int] = (0,)) -> torch.Tensor:
         """Bring the frames of a short clip, (n, ...), to the clip's length (O2)."""
         n, T = len(frames), self.config.clip_length
         if n == T:
             return frames
         out = frames[torch.from_numpy(sampling.loop_order(n, T))]
         if self.config.short == "zero":
-            out[n:] = fill
+            out[n:] = torch.tensor(fill).to(out.dtype)
         return out
 
     def _explain(self, sample: int, error: Exception) -> ShardError:

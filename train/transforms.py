@@ -6,6 +6,7 @@ Frames are uint8 (T, H, W, 3), joints float32 (T, M, V, C); M bodies, V joints, 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,6 +21,11 @@ PLACES = ("centre", "top left", "top right", "bottom left", "bottom right")
 MOVE_ANGLES_DEG = (-10.0, -5.0, 0.0, 5.0, 10.0)
 MOVE_SCALES = (0.9, 1.0, 1.1)
 MOVE_SHIFTS = (-0.2, -0.1, 0.0, 0.1, 0.2)
+
+# Beyond this factor a resize must average what it leaves out.  Below, OpenCV's plain one is within
+# two grey levels of it on smooth pictures, and a clip takes an eighth less time altogether
+# (tests/benchmarks/bench_loader.py).  Frames stored 128 pixels high shrink by 1.14 at most.
+_MILD_SHRINK = 1.25
 
 
 class Box(NamedTuple):
@@ -51,15 +57,23 @@ def place_box(height: int, width: int, place: str, scale: float = 1.0) -> Box:
     return Box(*corners[place], side, side)
 
 
-def cut_frames(frames: NDArray[np.uint8], box: Box, size: int) -> Tensor:
-    """Cut ``box`` out of every frame and resize it to (T, size, size, 3) uint8.
+def cut_frames(frames: Sequence[NDArray[np.uint8]], box: Box, size: int) -> Tensor:
+    """Cut ``box`` out of T pictures (H, W, 3), resized bilinearly to (T, size, size, 3) uint8."""
+    top, left, height, width = box
+    cuts = [frame[top : top + height, left : left + width] for frame in frames]
+    if max(height, width) > _MILD_SHRINK * size:
+        return resize_antialiased(np.stack(cuts), size)
+    out = np.empty((len(cuts), size, size, 3), np.uint8)
+    for cut, target in zip(cuts, out, strict=True):
+        cv2.resize(cut, (size, size), dst=target, interpolation=cv2.INTER_LINEAR)
+    return torch.from_numpy(out)
 
-    Bilinear with antialiasing, as PIL does for Hara's loader; on frames whose channels come last
-    torchvision is as fast here as OpenCV, which would alias (docs/benchmarks).
-    """
+
+def resize_antialiased(frames: NDArray[np.uint8], size: int) -> Tensor:
+    """Resize (T, H, W, 3) to (T, size, size, 3) as PIL does, which Hara's loader uses."""
     pictures = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    cut = tv.resized_crop(pictures, *box, [size, size], antialias=True)
-    return cut.permute(0, 2, 3, 1).contiguous()
+    resized = tv.resize(pictures, [size, size], antialias=True)
+    return resized.permute(0, 2, 3, 1).contiguous()
 
 
 def mirror_frames(frames: Tensor) -> Tensor:

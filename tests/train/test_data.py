@@ -65,6 +65,7 @@ def test_defaults_are_the_papers():
         ("crop_scales", (1.0, 1.1)),
         ("crop_scales", (0.0,)),
         ("rgb_mean", (1.0, 2.0)),
+        ("rgb_mean", (1.0, 2.0, 256.0)),
         ("rgb_scale", 0.0),
         ("validation_share", 1.0),
         ("validation_share", -0.1),

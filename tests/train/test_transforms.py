@@ -74,11 +74,21 @@ def test_shrinking_averages_what_it_leaves_out():
     assert 120 <= middle.min() <= middle.max() <= 135
 
 
-def test_enlarging_agrees_with_opencv():
-    frames = cv2.GaussianBlur(noise(20, 20, 3), (0, 0), 2)[None]
-    ours = transforms.cut_frames(frames, Box(0, 0, 20, 20), 33)[0].numpy()
-    theirs = cv2.resize(frames[0], (33, 33), interpolation=cv2.INTER_LINEAR)
-    assert np.abs(ours.astype(int) - theirs).max() <= 2
+@pytest.mark.parametrize("side", [64, 107, 112, 128, 140])
+def test_both_ways_to_resize_agree_where_they_meet(side):
+    frames = cv2.GaussianBlur(noise(140, 140, 3), (0, 0), 3)[None]
+    ours = transforms.cut_frames(frames, Box(0, 0, side, side), 112)
+    theirs = transforms.resize_antialiased(frames[:, :side, :side], 112)
+    assert ours.shape == theirs.shape == (1, 112, 112, 3)
+    assert (ours.int() - theirs.int()).abs().max() <= 2
+
+
+def test_whole_pictures_are_squeezed_to_squares():
+    frames = np.zeros((1, 8, 16, 3), np.uint8)
+    frames[:, :, 8:] = 200
+    cut = transforms.cut_frames(frames, Box(0, 0, 8, 16), 16)
+    assert cut[0, :, 4, 0].tolist() == [0] * 16
+    assert cut[0, :, 12, 0].tolist() == [200] * 16
 
 
 def test_rgb_by_hand():
