@@ -15,7 +15,7 @@ from toolkit.skeleton import SkeletonSequence
 from toolkit.tracking import MAX_LINK_DISTANCE, link_people, match_people, pose_distances
 
 N_SLOTS = 2
-# The published thresholds of the denoising rule (FORMATS "Body selection").
+# The published thresholds of the denoising rule (docs/formats.md, "Body selection").
 MAX_SHORT_FRAMES = 11
 MAX_WIDTH_TO_HEIGHT = 0.8
 MIN_NOISY_SHARE = 0.69754

@@ -10,7 +10,7 @@ def tile(n_frames: int, length: int = CLIP_LENGTH) -> tuple[NDArray[np.int64], N
     """Cut ``n_frames`` into clips one after the other; return (starts, valid lengths).
 
     Every frame is in exactly one clip; only the last clip may be shorter than ``length``
-    (MODEL_SPEC 7.2 O3: it is kept and looped from its own frames).  Raises ``ValueError`` unless
+    (docs/paper.md O3: it is kept and looped from its own frames).  Raises ``ValueError`` unless
     there is a frame and ``length`` fits a byte.
     """
     if n_frames < 1 or not 1 <= length <= 255:

@@ -139,7 +139,7 @@ def _match_video(
 ) -> _Matched:
     """Decode to the end, storing each pose frame's picture; encode a frame serving two only once.
 
-    Pose frame i belongs to video frame i where the source counts frames (FORMATS "Videos"), so a
+    Pose frame i belongs to video frame i where the source counts frames (docs/formats.md), so a
     video frame's place is then its number on the pose clock, else its presentation time.
     """
     options, matched = extractor.options, _Matched()

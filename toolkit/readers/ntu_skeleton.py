@@ -1,6 +1,6 @@
 """NTU RGB+D ``.skeleton`` text: a walk over the lines, then one bulk parse of all joint rows.
 
-The grammar is that of FORMATS, "NTU RGB+D .skeleton"; every line is held to it.
+The grammar is that of docs/formats.md; every line is held to it.
 """
 
 import re

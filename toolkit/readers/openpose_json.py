@@ -21,7 +21,7 @@ from toolkit.readers.people import (
 from toolkit.skeleton import OPENPOSE18, SkeletonSequence
 
 SCALES = ("auto", "pixels", "0..1", "-1..1")
-# BODY_25 has the mid hip at 8 and the feet from 19 on (FORMATS, "BODY_25 to COCO-18").
+# BODY_25 has the mid hip at 8 and the feet from 19 on (docs/formats.md).
 BODY25_TO_COCO18 = (*range(8), *range(9, 19))
 
 _SUFFIX = "_keypoints.json"

@@ -164,7 +164,7 @@ class ShardReader:
     def window(self, sample: int, start: int, length: int = clips.CLIP_LENGTH) -> Window:
         """Return ``length`` consecutive frames from ``start``, counted within the sample.
 
-        A sample shorter than ``length`` loops (MODEL_SPEC 7.2 O2) and is read from ``start`` 0.
+        A sample shorter than ``length`` loops (docs/paper.md O2) and is read from ``start`` 0.
         Raises ``IndexError`` when the window leaves the sample.
         """
         first, end = self._bounds(sample)

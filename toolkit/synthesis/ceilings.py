@@ -16,7 +16,7 @@ _TIE = 1e-6
 
 
 def compute_ceilings(preset: Preset) -> dict[str, float | None]:
-    """Return the best accuracies possible on ``preset`` (MODEL_SPEC 8.2).
+    """Return the best accuracies possible on ``preset`` (docs/synthetic-data.md).
 
     ``rgb`` and ``skeleton`` see one source, ``both`` sees both.  ``additive`` is the accuracy, with
     ties shared, of the cross-entropy optimum among classifiers whose logits are f(skeleton) +

@@ -9,7 +9,7 @@ from toolkit.synthesis.latents import DEFECTS, open_stream
 from toolkit.synthesis.options import SynthesisOptions
 from toolkit.synthesis.poses import Figure
 
-# No longer than this is a phantom that the length rule drops (FORMATS "Body selection").
+# No longer than this is a phantom that the length rule drops (docs/formats.md, "Body selection").
 _MAX_SHORT = 11
 _MAX_GAP = 8
 

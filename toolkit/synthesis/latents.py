@@ -29,9 +29,9 @@ class Latents:
 
 @dataclass(frozen=True)
 class Preset:
-    """How many values each latent takes (MODEL_SPEC 8.1); ``distinct``: no two parts move alike.
+    """How many values each latent takes; ``distinct``: no two parts move alike.
 
-    The label is (s, q, motion of part p).  Raises ``ValueError`` on sizes that cannot be drawn.
+    See docs/synthetic-data.md.  The label is (s, q, motion of part p).  Raises ``ValueError`` on sizes that cannot be drawn.
     """
 
     name: str

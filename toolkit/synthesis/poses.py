@@ -53,7 +53,7 @@ class Poses:
     occluded: NDArray[np.bool_]
 
 
-# MODEL_SPEC 8.3, the OpenPose-18 template.
+# The OpenPose-18 template.
 OPENPOSE_FIGURE = Figure(
     joints=np.array([
         (0.50, 0.18), (0.50, 0.28), (0.43, 0.28), (0.39, 0.40), (0.37, 0.52), (0.57, 0.28),
