@@ -44,7 +44,7 @@ class RunConfig:
     - ``threads`` of torch on a CPU, its own choice with 0
     - ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``
     - ``amp``: ``bf16`` computes in bfloat16 where it is safe; ``compile``: a mode of torch.compile
-    - ``channels_last``: kernels' memory order of 3D convolutions
+    - ``channels_last``: memory order of convolutions' weights on a GPU
     - ``sync_norms``: batch norm over all ranks instead of each for itself (GPU only)
     - ``ema``: decay of a moving average of the weights, which is then validated; 0 is off
     - ``validate_every`` epochs, ``log_every`` steps; ``checkpoint_every`` steps besides every

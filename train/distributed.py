@@ -86,11 +86,16 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 
 
 def sum_over_ranks(values: Tensor, world: World) -> Tensor:
-    """Return the sum of a tensor over all ranks, on the CPU."""
-    if world.size > 1:
-        values = values.to(world.device, copy=True)
-        dist.all_reduce(values)
-    return values.cpu()
+    """Return the sum of a tensor over all ranks, on the CPU; the same bits on every rank."""
+    return _add_up(list(gather_over_ranks(values, world)))
+
+
+def _add_up(parts: list[Tensor]) -> Tensor:
+    """Add in the order of ranks: an all-reduce adds in another one at each place of a tensor."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
 
 
 def gather_over_ranks(values: Tensor, world: World) -> Tensor:
@@ -120,10 +125,42 @@ def spread(model: nn.Module, world: World) -> nn.Module:
     """Wrap a network so that gradients are averaged over ranks."""
     if world.size == 1:
         return model
-    on_gpu = world.device.type == "cuda"
-    return DistributedDataParallel(
-        model, device_ids=[world.device.index] if on_gpu else None, gradient_as_bucket_view=True
-    )
+    if world.device.type == "cuda":
+        return DistributedDataParallel(
+            model, device_ids=[world.device.index], gradient_as_bucket_view=True
+        )
+    spread_model = DistributedDataParallel(model)
+    spread_model.register_comm_hook(None, _average_in_order)
+    return spread_model
+
+
+def _average_in_order(
+    _: None,
+    bucket: dist.GradBucket,  # type: ignore[name-defined]
+) -> torch.futures.Future[Tensor]:
+    """Average gradients whatever bucket they came in: DDP arranges those anew after its first step.
+
+    A resumed run has its first step later than an undisturbed one, and must get the same bits.
+    """
+    mine = bucket.buffer()
+    parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    gathered = dist.all_gather(parts, mine, async_op=True).get_future()
+    return gathered.then(lambda _: _add_up(parts) / len(parts))
+
+
+@contextmanager
+def explain_lost_ranks(world: World) -> Iterator[None]:
+    """Turn what the backends raise when another rank is gone into a ``TrainError``."""
+    try:
+        yield
+    except RuntimeError as error:
+        # Gloo has no kind of its own, but names its source file.
+        if world.size > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise TrainError(
+                f"rank {world.rank} lost another rank; what that one said before says why, and"
+                " --resume goes on from the last checkpoint"
+            ) from error
+        raise
 
 
 def keep_gradients_local(model: nn.Module, *, local: bool) -> AbstractContextManager[None]:

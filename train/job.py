@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from train.config import TrainConfig
-from train.distributed import World, open_world, wait_for_ranks
+from train.distributed import World, explain_lost_ranks, open_world, wait_for_ranks
 from train.environment import append_environment, describe_environment
 from train.errors import TrainError
 from train.files import RunFolder, write_json, write_text
@@ -50,7 +50,8 @@ def run_job(job: Job) -> RunFolder:
         if world.is_main:
             _open_folder(folder, prepared, world)
         _tell_start(trainer, resumed)
-        progress = trainer.run()
+        with explain_lost_ranks(world):
+            progress = trainer.run()
         if world.is_main:
             finish(folder, prepared, trainer, progress)
         wait_for_ranks(world)

@@ -75,9 +75,11 @@ class Trainer:
         check_same_run(saved, self.config, self.prepared.data, self.world.size)
         self.learner.load(saved.model, saved.optimiser, saved.ema)
         self.progress = Progress.from_dict(saved.progress)
-        torch.set_rng_state(saved.rng[self.world.rank])
+        # Copies: torch reads a generator's state from the beginning of its storage.
+        torch.set_rng_state(saved.rng[self.world.rank].clone())
         if self.world.device.type == "cuda" and saved.device_rng.shape[1]:
-            torch.cuda.set_rng_state(saved.device_rng[self.world.rank], self.world.device)
+            state = saved.device_rng[self.world.rank].clone()
+            torch.cuda.set_rng_state(state, self.world.device)
         return True
 
     def run(self) -> Progress:

@@ -125,7 +125,8 @@ def build_network(prepared: Prepared, world: World) -> ActionNetwork:
     config = prepared.config
     torch.manual_seed(config.run.seed)
     model = build_model(config.model, prepared.graph, prepared.n_classes)
-    if config.run.channels_last:
+    # On a CPU it gains nothing, and oneDNN's backward pass corrupts memory with 4 channels.
+    if config.run.channels_last and world.device.type == "cuda":
         use_channels_last(model)
     if config.run.sync_norms:
         if world.device.type != "cuda":

@@ -1,7 +1,6 @@
 """``python -m train.run``: train a network from shards."""
 
 import logging
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from typing import Any
 
 import click
 
-from toolkit.shards import ShardError, read_dataset_info
+from toolkit.shards import read_dataset_info
+from train.command_line import run_command, set_up_logging
 from train.config import TrainConfig, choose_recipe, list_recipes, parse_assignments, read_recipe
 from train.data import find_dataset
 from train.distributed import is_main
@@ -19,14 +19,11 @@ from train.errors import Interrupted, TrainError
 from train.files import RunFolder
 from train.job import Job, run_job
 from train.models.config import CHOICES
+from train.saved_run import find_run_dataset
 
 log = logging.getLogger(__name__)
 
 Command = Callable[..., Any]
-
-EXIT_FAILED = 1
-# A shell's convention for a program that a signal ended.
-EXIT_SIGNAL = 128
 
 _EPILOG = """
 \b
@@ -97,7 +94,9 @@ def train(*, dry_run: bool, verbose: bool, **options: Any) -> None:
       python -m train.run --shards out/ntu60 --system skeleton --dry-run
       torchrun --nproc-per-node 8 -m train.run --shards out/ --batch-size 16
     """
-    _set_up_logging(verbose=verbose)
+    set_up_logging(verbose=verbose)
+    if not is_main():
+        logging.getLogger().setLevel(logging.WARNING)
     job = make_job(_make_request(options))
     if dry_run:
         click.echo(describe_job(job))
@@ -125,7 +124,7 @@ def make_job(request: Request) -> Job:
     """
     saved = RunFolder(request.out) if request.resume and request.out else None
     if saved is not None and request.recipe is None and saved.config.exists():
-        dataset = find_dataset(request.shards or _read_shards(saved))
+        dataset = find_dataset(request.shards or find_run_dataset(saved))
         return Job(_change(_read_config(saved), request.changes), dataset, saved.path, resume=True)
     if request.shards is None:
         raise click.UsageError("say where the data set lies: --shards FOLDER")
@@ -169,45 +168,14 @@ def _read_config(folder: RunFolder) -> TrainConfig:
         raise TrainError(f"{folder.config}: {error}") from error
 
 
-def _read_shards(folder: RunFolder) -> Path:
-    try:
-        return Path(folder.read_json(folder.environment)["starts"][-1]["data"]["folder"])
-    except (KeyError, IndexError, TypeError) as error:
-        raise TrainError(f"{folder.environment} does not tell the data set: {error!r}") from error
-
-
-def _set_up_logging(*, verbose: bool) -> None:
-    level = logging.DEBUG if verbose else logging.INFO
-    if not is_main():
-        level = logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
-
-
 def main() -> None:
-    """Run the command; expected errors become one sentence and an exit status."""
+    """Run the command; a signal ends it with the status that shells expect of one."""
     try:
-        train(standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        run_command(train)
     except Interrupted as interrupted:
         if is_main():
             click.echo("stopped and saved; the same command with --resume goes on", err=True)
-        sys.exit(EXIT_SIGNAL + interrupted.signal_number)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(EXIT_SIGNAL + signal.SIGINT)
-    except (TrainError, ShardError, ValueError) as error:
-        _fail(str(error), error)
-    except OSError as error:
-        _fail(f"{error.filename or 'output'}: {error.strerror or error}", error)
-
-
-def _fail(sentence: str, error: BaseException) -> None:
-    log.debug("raised here", exc_info=error)
-    click.echo(f"Error: {sentence}", err=True)
-    sys.exit(EXIT_FAILED)
+        sys.exit(128 + interrupted.signal_number)
 
 
 if __name__ == "__main__":

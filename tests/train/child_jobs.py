@@ -1,0 +1,143 @@
+"""What processes of the tests do: ranks of one training, and a training that is killed.
+
+All are forked from one server that has imported torch once.
+"""
+
+import json
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+import torch
+from tiny_runs import StoppedTrainer, differing, make_trainer, weights_of
+from torch.nn.functional import cross_entropy
+
+from train.distributed import (
+    gather_over_ranks,
+    keep_gradients_local,
+    open_world,
+    spread,
+    sum_over_ranks,
+)
+from train.errors import Interrupted
+from train.loop import Trainer
+from train.run import main
+
+# Ranks meet at each log line only, so a stop wish waits for one.
+CHANGES = {"optim.epochs": 2, "run.log_every": 2, "run.accumulate": 2}
+STOP_AT = 1
+
+
+HERE = Path(__file__).parent
+PATHS = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
+
+
+def run_processes(target, places):
+    """Call a function of this module once for each place at once; return the exit codes."""
+    before = os.environ.get("PYTHONPATH", "")
+    # The server imports by this; later processes are forked from it.
+    os.environ["PYTHONPATH"] = os.pathsep.join([*PATHS, before])
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["child_jobs"])
+    processes = [context.Process(target=target, args=place) for place in places]
+    for process in processes:
+        process.start()
+    os.environ["PYTHONPATH"] = before
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def run_killed(number, kill_at, arguments):
+    """Run the command; it sends itself a signal while a step is done, as anyone might."""
+    torch.set_num_threads(1)
+    finish_step = Trainer._finish_step
+
+    def finish_and_die(self, sums):
+        if self.global_step + 1 == kill_at:
+            os.kill(os.getpid(), number)
+        finish_step(self, sums)
+
+    Trainer._finish_step = finish_and_die
+    sys.argv = ["train.run", *arguments]
+    main()
+
+
+def watch_samples(trainer):
+    """Note the sample numbers of real clips, epoch by epoch."""
+    seen = [[] for _ in range(trainer.config.optim.epochs)]
+    backward = trainer.learner.backward
+
+    def noting(batch, *arguments, **options):
+        seen[trainer.progress.epoch] += batch.sample[batch.weight > 0].tolist()
+        return backward(batch, *arguments, **options)
+
+    trainer.learner.backward = noting
+    return seen
+
+
+def untimed(history):
+    return [{k: v for k, v in r.items() if k not in ("clips_per_s", "data_wait", "eta_s")}
+            for r in history]  # fmt: skip
+
+
+def resume_exactly(dataset, out, world):
+    """Say whether a run that one rank was asked to stop ends as an undisturbed one."""
+    whole = make_trainer(dataset, out / "whole", CHANGES, world)
+    whole.run()
+    stopped = make_trainer(dataset, out / "stopped", CHANGES, world, StoppedTrainer)
+    stopped.stop_at = STOP_AT if world.rank == world.size - 1 else 0
+    try:
+        stopped.run()
+    except Interrupted as interrupted:
+        assert interrupted.signal_number == 15
+        assert stopped.progress.epoch == 0
+    resumed = make_trainer(dataset, out / "stopped", CHANGES, world)
+    assert resumed.resume()
+    resumed.run()
+    one, other = weights_of(whole), weights_of(resumed)
+    # Each rank has its own running statistics; a checkpoint holds those of rank 0.
+    own = [name for name in one if "running" in name and world.rank > 0]
+    same_numbers = untimed(whole.progress.history) == untimed(resumed.progress.history)
+    return set(differing(one, other)) <= set(own) and same_numbers
+
+
+def mean_gradient(world):
+    """Return the gradient of 7 clips in two parts shared out over ranks."""
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    inputs, labels = torch.randn(7, 3), torch.arange(7) % 2
+    shared = spread(model, world)
+    mine = torch.arange(7)[world.rank :: world.size]
+    parts = mine.tensor_split(2)
+    for number, part in enumerate(parts):
+        with keep_gradients_local(shared, local=number == 0):
+            losses = cross_entropy(shared(inputs[part]), labels[part], reduction="none")
+            (losses.sum() * world.size / 7).backward()
+    return model.weight.grad.flatten().tolist()
+
+
+def run_rank(rank, size, port, dataset, out):
+    """Do as a process that torchrun started; write what it saw to rank<r>.json."""
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    os.environ.update({name: str(value) for name, value in places.items()})
+    os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
+    torch.set_num_threads(1)
+    with open_world("cpu") as world:
+        trainer = make_trainer(dataset, out / "run", CHANGES, world)
+        seen = watch_samples(trainer)
+        before = trainer._validate()
+        trainer.run()
+        parameters = torch.cat([p.detach().flatten() for p in trainer.learner.model.parameters()])
+        facts = {
+            "seen": seen,
+            "before": before,
+            "history": untimed(trainer.progress.history),
+            "clips": trainer.progress.history[-1]["step"],
+            "equal": bool((gather_over_ranks(parameters, world) == parameters).all()),
+            "gradient": mean_gradient(world),
+            "sum": sum_over_ranks(torch.tensor([world.rank + 1]), world).item(),
+            "exact": resume_exactly(dataset, out, world),
+        }
+        (out / f"rank{world.rank}.json").write_text(json.dumps(facts))
