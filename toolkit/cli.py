@@ -65,7 +65,7 @@ def main() -> None:
     """Run the command line; expected errors become one sentence and an exit status."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="ctxtool", standalone_mode=False)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
