@@ -23,7 +23,8 @@ def in_process(*arguments, cwd="."):
     """
     from toolkit.cli import main
 
-    out, err, root = io.StringIO(), io.StringIO(), logging.getLogger()
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    root = logging.getLogger()
     handlers, root.handlers, level = root.handlers, [], root.level
     terminate, before = signal.getsignal(signal.SIGTERM), Path.cwd()
     status = 0
@@ -44,7 +45,7 @@ def in_process(*arguments, cwd="."):
         signal.signal(signal.SIGTERM, terminate)
         root.handlers = handlers
         root.setLevel(level)
-    return Ran(status, out.getvalue(), err.getvalue())
+    return Ran(status, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
 
 def write_ntu(folder, name, n_poses=20, n_pictures=None):
