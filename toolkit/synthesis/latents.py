@@ -31,7 +31,8 @@ class Latents:
 class Preset:
     """How many values each latent takes; ``distinct``: no two parts move alike.
 
-    See docs/synthetic-data.md.  The label is (s, q, motion of part p).  Raises ``ValueError`` on sizes that cannot be drawn.
+    See docs/synthetic-data.md.  The label is (s, q, motion of part p).  Raises ``ValueError`` on
+    sizes that cannot be drawn.
     """
 
     name: str
