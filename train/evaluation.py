@@ -41,9 +41,9 @@ class Evaluation:
         broken = np.flatnonzero(~np.isfinite(self.scores).all(1))
         if len(broken):
             raise TrainError(
-                f"the scores of {len(broken)} of {self.n_samples} samples are no finite numbers, the"
-                f" first is {self.sample_ids[broken[0]]}: the training has diverged, or"
-                " its inputs hold such values"
+                f"the scores of {len(broken)} of {self.n_samples} samples are no finite numbers,"
+                f" the first is {self.sample_ids[broken[0]]}: the training has diverged, or its"
+                " inputs hold such values"
             )
 
     @property
@@ -63,7 +63,7 @@ class Evaluation:
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
-        """The class of the highest score, (S,); as in all figures, a tie with it is a loss."""
+        """The class of the highest score, (S,); in a tie not the true one, as in all figures."""
         rivals = self.scores.copy()
         np.put_along_axis(rivals, self.labels[:, None], -np.inf, axis=1)
         return np.where(self.ranks == 1, self.labels, rivals.argmax(1))

@@ -9,7 +9,13 @@ from train.evaluate import evaluate_run
 from train.evaluation import Evaluation
 from train.files import RunFolder, write_atomically, write_text
 from train.pictures import draw_curves
-from train.results import CONFUSION_FILE, PER_CLASS_FILE, write_evaluation
+from train.results import (
+    CONFUSION_FILE,
+    PER_CLASS_FILE,
+    list_figures,
+    name_figures,
+    write_evaluation,
+)
 
 CURVES_FILE = "curves.png"
 TEST_HEADING = "## Test"
@@ -35,9 +41,9 @@ def write_report(run: Path, shards: Path | None) -> Evaluation | None:
 
 
 def read_epochs(path: Path) -> list[dict[str, Any]]:
-    """Read the epochs' records of metrics.jsonl; raises ``TrainError`` naming a bad line.
+    """Read the epochs' records of metrics.jsonl; raises ``TrainError`` if there is none.
 
-    A last line that a kill has cut short is left out.
+    A bad line is named; a last one that a kill has cut short is left out.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -45,28 +51,27 @@ def read_epochs(path: Path) -> list[dict[str, Any]]:
         raise TrainError(f"{path} cannot be read: {error}") from error
     # What follows the last newline is empty or was never finished.
     records = [_parse_record(path, number, line) for number, line in enumerate(lines[:-1], 1)]
-    return [record for record in records if record["kind"] == "epoch"]
+    epochs = [record for record in records if record["kind"] == "epoch"]
+    if not epochs:
+        raise TrainError(f"{path} tells of no finished epoch yet")
+    return epochs
 
 
 def format_test(evaluation: Evaluation) -> str:
     """Return the test figures of a run as a section of Markdown."""
-    rows = [
-        ("top-1", evaluation.top1, evaluation.top1_with_dropped),
-        ("top-5", evaluation.top5, evaluation.top5_with_dropped),
-        ("mean class", evaluation.mean_class, evaluation.mean_class_with_dropped),
+    heads = ["", *name_figures(evaluation)]
+    rows = [heads, ["-"] * len(heads)]
+    rows += [
+        [name, *(f"{share:.2%}" for share in shares)] for name, shares in list_figures(evaluation)
     ]
-    lines = [f"| {name} | {share:.2%} | {with_:.2%} |" for name, share, with_ in rows]
-    n, n_dropped = evaluation.n_samples, evaluation.n_dropped
     return "\n".join(
         [
             TEST_HEADING,
             "",
-            f"Split {evaluation.split}, checkpoint {evaluation.source['checkpoint']},"
-            f" {evaluation.average} averaged over all clips of each sample.",
+            f"Split {evaluation.split}, {evaluation.source['checkpoint']}: {evaluation.average}"
+            " averaged over all clips of each sample.",
             "",
-            f"| accuracy | {n} samples evaluated | with {n_dropped} dropped counted as wrong |",
-            "|-|-|-|",
-            *lines,
+            *(f"| {' | '.join(cells)} |" for cells in rows),
             "",
             f"Accuracy of each class: [{PER_CLASS_FILE}]({PER_CLASS_FILE}).",
             "",

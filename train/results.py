@@ -45,19 +45,33 @@ def list_classes(evaluation: Evaluation) -> list[dict[str, Any]]:
     return rows
 
 
+def list_figures(evaluation: Evaluation) -> list[tuple[str, list[float]]]:
+    """Return the accuracies by name, each with a second one if samples were dropped.
+
+    The second counts those as wrong.
+    """
+    figures = [
+        ("top-1", [evaluation.top1, evaluation.top1_with_dropped]),
+        ("top-5", [evaluation.top5, evaluation.top5_with_dropped]),
+        ("mean class", [evaluation.mean_class, evaluation.mean_class_with_dropped]),
+    ]
+    n_columns = 2 if evaluation.n_dropped else 1
+    return [(name, shares[:n_columns]) for name, shares in figures]
+
+
+def name_figures(evaluation: Evaluation) -> list[str]:
+    """Return what the columns of :func:`list_figures` mean."""
+    heads = [f"{evaluation.n_samples} samples", f"with {evaluation.n_dropped} dropped as wrong"]
+    return heads if evaluation.n_dropped else heads[:1]
+
+
 def format_evaluation(evaluation: Evaluation) -> str:
     """Return the figures as a small table of text."""
-    figures = (
-        ("top-1", evaluation.top1, evaluation.top1_with_dropped),
-        ("top-5", evaluation.top5, evaluation.top5_with_dropped),
-        ("mean class", evaluation.mean_class, evaluation.mean_class_with_dropped),
-    )
-    n, all_ = evaluation.n_samples, evaluation.n_samples + evaluation.n_dropped
-    lines = [f"split {evaluation.split}, {evaluation.subset}: {n} samples evaluated of {all_}"]
-    lines += [
-        f"{name:10} {share:8.2%}   with {evaluation.n_dropped} dropped as wrong {with_:8.2%}"
-        for name, share, with_ in figures
-    ]
+    heads = name_figures(evaluation)
+    lines = [f"split {evaluation.split}, {evaluation.subset}", "  ".join([" " * 10, *heads])]
+    for name, shares in list_figures(evaluation):
+        cells = [f"{share:{len(head)}.2%}" for share, head in zip(shares, heads, strict=True)]
+        lines.append("  ".join([f"{name:10}", *cells]))
     return "\n".join(lines)
 
 

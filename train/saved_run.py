@@ -37,6 +37,7 @@ class SavedRun:
         reader = DatasetReader(dataset)
         found = DataFacts.of(reader.info)
         if (self.data.layout, self.data.class_names) != (found.layout, found.class_names):
+            # Read once more, to tell what differs in the words used on resuming.
             check_same_data(read_checkpoint(self.checkpoint), found)
         return reader
 
@@ -52,7 +53,10 @@ def load_run(run: Path, checkpoint: str | Path = "last", device: str = "auto") -
     saved = read_checkpoint(path)
     config, data = _settings_of(path, saved)
     forward = Forward(choose_device(device), config.data, config.run.amp == "bf16")
-    model = _build(path, saved, config, data).to(forward.device).eval()
+    model = _build(path, saved, config, data)
+    if config.run.channels_last and forward.device.type == "cuda":
+        use_channels_last(model)
+    model.to(forward.device).eval()
     return SavedRun(folder, path, int(saved.progress["epoch"]), config, data, model, forward)
 
 
@@ -104,6 +108,4 @@ def _build(path: Path, saved: Checkpoint, config: TrainConfig, data: DataFacts) 
             f"{path} holds weights of another network than its settings describe:"
             f" {str(error).splitlines()[-1].strip()}"
         ) from error
-    if config.run.channels_last:
-        use_channels_last(model)
     return model
