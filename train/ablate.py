@@ -172,13 +172,10 @@ def describe(table: Table, rows: Sequence[Sequence[Cell]], outcome: Outcome) -> 
     """Return what one must know to read a table."""
     info = read_dataset_info(outcome.dataset)
     options = outcome.options
-    counts = {len(cell.values) for cells in rows for cell in cells}
-    seeds = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
     n_samples = max(cell.n_samples for cells in rows for cell in cells)
     parts = [
-        f"Percent of {n_samples} test samples of {info.name}; mean"
-        f" ± standard deviation over {seeds} of {options.n_seeds} seeds; difference: ours minus the"
-        f" paper's; recipe {options.recipe or 'of the paper'}"
+        f"Percent of {n_samples} test samples of {info.name}; {_describe_seeds(rows, options)};"
+        f" difference: ours minus the paper's; recipe {options.recipe or 'of the paper'}"
         + "".join(f", {name} = {value}" for name, value in (options.changes or {}).items())
         + "."
     ]
@@ -190,6 +187,14 @@ def describe(table: Table, rows: Sequence[Sequence[Cell]], outcome: Outcome) -> 
     elif not is_about(table, info.name):
         parts.append(f"The paper's numbers are of {table.data}, not of {info.name}.")
     return " ".join(parts)
+
+
+def _describe_seeds(rows: Sequence[Sequence[Cell]], options: AblationOptions) -> str:
+    n_seeds, done = options.n_seeds, [len(cell.values) for cells in rows for cell in cells]
+    told = "one seed" if n_seeds == 1 else f"mean ± standard deviation over {n_seeds} seeds"
+    if min(done) == n_seeds:
+        return told
+    return told + f" where all are done, here {min(done)} to {max(done)}"
 
 
 if __name__ == "__main__":

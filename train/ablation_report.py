@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from train.ablation import Planned
 from train.evaluate import EvaluationOptions, evaluate_run
 from train.results import EVALUATION_FILE, write_evaluation
@@ -88,6 +90,8 @@ def _measure(item: Planned, dataset: Path) -> dict[str, Any]:
         wanted["split"] = item.config.data.split or ""
         if all(found.get(name) == value for name, value in wanted.items()):
             return found
+    if item.config.run.threads:
+        torch.set_num_threads(item.config.run.threads)
     options = EvaluationOptions(workers=item.config.run.workers, device=item.config.run.device)
     evaluation = evaluate_run(item.folder.path, dataset, options)
     write_evaluation(evaluation, item.folder.path)
@@ -147,14 +151,12 @@ def _format_grid(heads: list[str], lines: list[list[str]]) -> list[str]:
     widths = [max(map(len, texts)) for texts in zip(heads, *lines, strict=True)]
 
     def draw(texts: list[str]) -> str:
-        first, *rest = (
-            text.ljust(width) if i == 0 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(texts, widths, strict=True))
-        )
-        return f"| {' | '.join([first, *rest])} |"
+        first, *rest = zip(texts, widths, strict=True)
+        aligned = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in rest)]
+        return f"| {' | '.join(aligned)} |"
 
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return [draw(heads), f"|-{'-|-'.join(rule)}-|", *map(draw, lines)]
+    return [draw(heads), draw(rule), *map(draw, lines)]
 
 
 def _format_cells(cells: Sequence[Cell]) -> list[str]:

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -237,6 +238,8 @@ def test_the_table_shows_ours_the_papers_and_the_ceiling(shards, tmp_path, train
     lines = text.splitlines()
     assert lines[0] == "## Table 6: Systems, Kinetics-Motion"
     assert lines[2] == "A note."
+    assert re.fullmatch(r"\| -+ (\| -+: )+\|", lines[5])
+    assert len({len(line) for line in lines[4:]}) == 1
     cells = [cell.strip() for cell in lines[8].split("|")[1:-1]]
     assert cells == [
         "RGB+skeleton, concatenated", "30.00 ± 7.07", "86.00", "-56.00",
