@@ -305,6 +305,11 @@ def test_evaluation_cuts_the_centre(marked):
     assert (spots(clip) - nose)[inside].abs().max() < 0.04
 
 
+def test_evaluation_sees_whole_pictures_where_training_does(marked):
+    clip = EvalClips(marked, [0], DataConfig(frame_size=96, crop="none"))[0]
+    assert (spots(clip) - clip.joints[:2, :, 0, 0].T).abs().max() < 0.03
+
+
 def test_evaluation_is_not_random(dataset):
     config = dataclasses.replace(SMALL, crop="corners", flip="both", random_move=True)
     a, b = (EvalClips(dataset, EVERY, config)[4] for _ in range(2))
