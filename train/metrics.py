@@ -1,6 +1,6 @@
 """Loss and accuracies as sums, so that parts of an epoch and ranks add up exactly."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -67,7 +67,3 @@ class Tally:
         """Return clips_per_s over all ranks and data_wait, a share of the time."""
         seconds = max(self.seconds, 1e-9)
         return {"clips_per_s": self.weight / seconds, "data_wait": self.waited_s / seconds}
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the sums by name."""
-        return asdict(self)

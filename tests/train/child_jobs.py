@@ -14,13 +14,14 @@ from tiny_runs import StoppedTrainer, differing, make_trainer, weights_of
 from torch.nn.functional import cross_entropy
 
 from train.distributed import (
+    explain_lost_ranks,
     gather_over_ranks,
     keep_gradients_local,
     open_world,
     spread,
     sum_over_ranks,
 )
-from train.errors import Interrupted
+from train.errors import Interrupted, TrainError
 from train.loop import Trainer
 from train.run import main
 
@@ -47,6 +48,19 @@ def run_processes(target, places):
     for process in processes:
         process.join()
     return [process.exitcode for process in processes]
+
+
+def run_deserted(rank, port, out):
+    """Lose the other rank before a sum over both; write what is said about it."""
+    join_ranks(rank, 2, port)
+    try:
+        with open_world("cpu") as world, explain_lost_ranks(world):
+            sum_over_ranks(torch.ones(1), world)
+            if rank == 1:
+                os._exit(7)
+            sum_over_ranks(torch.ones(1), world)
+    except TrainError as error:
+        out.write_text(str(error))
 
 
 def run_killed(number, kill_at, arguments):
@@ -118,12 +132,17 @@ def mean_gradient(world):
     return model.weight.grad.flatten().tolist()
 
 
-def run_rank(rank, size, port, dataset, out):
-    """Do as a process that torchrun started; write what it saw to rank<r>.json."""
+def join_ranks(rank, size, port):
+    """Be a process that torchrun started."""
     places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
     os.environ.update({name: str(value) for name, value in places.items()})
     os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
     torch.set_num_threads(1)
+
+
+def run_rank(rank, size, port, dataset, out):
+    """Train and check as one rank; write what it saw to rank<r>.json."""
+    join_ranks(rank, size, port)
     with open_world("cpu") as world:
         trainer = make_trainer(dataset, out / "run", CHANGES, world)
         seen = watch_samples(trainer)

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 import torch
-from child_jobs import run_processes, run_rank
+from child_jobs import run_deserted, run_processes, run_rank
 from tiny_runs import write_tiny_dataset
 
 from train.distributed import World, choose_device, gather_over_ranks, open_world, sum_over_ranks
@@ -74,6 +74,13 @@ def test_ranks_share_the_steps(jobs, n_ranks, n_steps):
 @pytest.mark.parametrize("n_ranks", [1, 2, 3])
 def test_ranks_stop_together_and_resume_exactly(jobs, n_ranks):
     assert all(facts["exact"] for facts in jobs[n_ranks])
+
+
+def test_a_rank_that_is_left_alone_says_so(tmp_path):
+    port = free_port()
+    codes = run_processes(run_deserted, [(rank, port, tmp_path / "said") for rank in range(2)])
+    assert codes == [0, 7]
+    assert "rank 0 lost another rank" in (tmp_path / "said").read_text()
 
 
 def test_one_process_needs_no_group():
