@@ -10,56 +10,70 @@ from numpy.typing import NDArray
 from train.evaluation import Evaluation
 
 DPI = 150
-TRAIN_COLOUR, VALIDATION_COLOUR = "#1f5fa8", "#d1602a"
-# More classes than this have no room for a number in each cell, or for their names.
-MAX_NUMBERED, MAX_NAMED = 15, 100
+COLOURS = {"training": "#1f5fa8", "validation": "#d1602a"}
+# Points of a longer curve are not marked one by one.
+MAX_MARKED = 40
+# More classes than this have no room for a number in each cell, for large names, or for names.
+MAX_NUMBERED, MAX_LARGE, MAX_NAMED = 15, 40, 100
+# Numbers on cells of a larger share than this are white, to be read on the dark colour.
+WHITE_ABOVE = 0.35
 
 
 def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     """Draw the confusion matrix as PNG, every row a true class in shares of its samples.
 
-    Classes that neither occur nor are predicted are left out.
+    Colours go by the square root of a share, or rare confusions could not be seen.  Classes that
+    neither occur nor are predicted are left out.
     """
+    from matplotlib.colors import PowerNorm
+
     counts = evaluation.confusion
     shown = np.flatnonzero(counts.sum(0) + counts.sum(1))
     counts = counts[np.ix_(shown, shown)]
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    names = [evaluation.class_names[label] for label in shown]
-    side = float(np.clip(2.6 + 0.2 * len(names), 4.5, 16))
-    figure = _new_figure(side + 1, side)
+    figure = _new_figure(*2 * [float(np.clip(2 + 0.19 * len(shown), 4, 13))])
     axes = figure.add_subplot()
-    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", interpolation="nearest")
-    axes.set(xlabel="predicted class", ylabel="true class")
-    axes.set_title(f"{evaluation.subset}: top-1 {evaluation.top1:.2%}, n = {evaluation.n_samples}")
-    _name_ticks(axes, names, shown)
-    if len(names) <= MAX_NUMBERED:
+    image = axes.imshow(shares, norm=PowerNorm(0.5, 0, 1), cmap="Blues", interpolation="nearest")
+    axes.set_title(
+        f"{evaluation.split}, {evaluation.subset}: top-1 {evaluation.top1:.2%},"
+        f" n = {evaluation.n_samples}"
+    )
+    _name_ticks(axes, [evaluation.class_names[label] for label in shown], shown)
+    if len(shown) <= MAX_NUMBERED:
         _number_cells(axes, counts, shares)
     figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.046, pad=0.03)
-    _save(figure, path)
+    # The names' length is not known before they are drawn.
+    figure.savefig(path, dpi=DPI, format="png", bbox_inches="tight")
 
 
 def draw_curves(epochs: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw loss and accuracy over epochs as PNG, training and validation (paper, Fig. 5)."""
+    """Draw loss and accuracy over epochs as PNG, training and validation (paper, Fig. 5).
+
+    ``epochs`` are the records of :func:`~train.report.read_epochs`.
+    """
     figure = _new_figure(9, 3.6)
-    panels = (("loss", "loss", 1.0), ("top1", "top-1 accuracy [%]", 100.0))
-    for place, (name, title, scale) in enumerate(panels, 1):
-        axes = figure.add_subplot(1, 2, place)
-        for prefix, label, colour in (
-            ("", "training", TRAIN_COLOUR),
-            ("val_", "validation", VALIDATION_COLOUR),
-        ):
-            points = [(e["epoch"], scale * e[prefix + name]) for e in epochs if prefix + name in e]
-            if points:
-                marker = "o" if len(points) <= 40 else None
-                axes.plot(*zip(*points, strict=True), color=colour, label=label, marker=marker,
-                          markersize=3, linewidth=1.5)  # fmt: skip
-        axes.set(xlabel="epoch", ylabel=title)
-        axes.set_ylim(bottom=0, top=100 if name == "top1" else None)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-    _save(figure, path)
+    loss, accuracy = figure.subplots(1, 2)
+    _draw_panel(loss, epochs, "loss")
+    loss.set(ylabel="loss")
+    loss.set_ylim(bottom=0)
+    _draw_panel(accuracy, epochs, "top1", 100)
+    accuracy.set(ylabel="top-1 accuracy [%]", ylim=(0, 100))
+    figure.tight_layout()
+    figure.savefig(path, dpi=DPI, format="png")
+
+
+def _draw_panel(axes: Any, epochs: Sequence[dict[str, Any]], name: str, scale: float = 1.0) -> None:
+    for label, key in (("training", name), ("validation", f"val_{name}")):
+        # Not every epoch need be validated.
+        points = [(epoch["epoch"], scale * epoch[key]) for epoch in epochs if key in epoch]
+        if points:
+            marker = "o" if len(points) <= MAX_MARKED else None
+            axes.plot(*zip(*points, strict=True), color=COLOURS[label], label=label,
+                      marker=marker, markersize=3)  # fmt: skip
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
 
 
 def _new_figure(width: float, height: float) -> Any:
@@ -67,28 +81,26 @@ def _new_figure(width: float, height: float) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
 
 
-def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path, dpi=DPI, format="png")
-
-
 def _name_ticks(axes: Any, names: Sequence[str], labels: NDArray[np.intp]) -> None:
     if len(names) > MAX_NAMED:
-        ticks = np.linspace(0, len(names) - 1, 11).round().astype(int)
+        ticks = np.arange(0, len(names), 50)
         axes.set_xticks(ticks, labels[ticks])
         axes.set_yticks(ticks, labels[ticks])
+        axes.set(xlabel="predicted class (label)", ylabel="true class (label)")
         return
-    size = 8 if len(names) <= 40 else 6
+    size = 8 if len(names) <= MAX_LARGE else 6
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.set(xlabel="predicted class", ylabel="true class")
 
 
 def _number_cells(axes: Any, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            colour = "white" if shares[row, column] > 0.5 else "black"
+            colour = "white" if shares[row, column] > WHITE_ABOVE else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)

@@ -55,7 +55,7 @@ def read_scores(path: Path) -> Evaluation:
 
     try:
         table = pq.read_table(path)
-        about = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
+        about = dict(json.loads((table.schema.metadata or {}).get(_KEY, b"{}")))
         columns = [table[name] for name in ("sample_id", "label", "scores")]
     # Damaged pages, foreign files and lacking columns: pyarrow's errors are these three kinds.
     except (OSError, ValueError, KeyError) as error:
@@ -65,39 +65,60 @@ def read_scores(path: Path) -> Evaluation:
             f"{path}: metadata: expected {FORMAT_NAME} version {FORMAT_VERSION},"
             f" found {about.get('version', 'none')}"
         )
-    return _to_evaluation(path, about, *columns)
+    return _to_evaluation(path, _check_about(path, about), columns)
 
 
-def _to_evaluation(
-    path: Path, about: dict[str, Any], ids: Any, labels: Any, rows: Any
-) -> Evaluation:
-    K = len(about["class_names"])
-    evaluation = Evaluation(
-        split=about["split"],
-        subset=about["subset"],
-        average=about["average"],
-        class_names=tuple(about["class_names"]),
-        sample_ids=tuple(ids.to_pylist()),
-        labels=labels.to_numpy().astype(np.int64),
-        scores=_to_scores(path, rows, K),
-        dropped=np.array(about["dropped"], np.int64),
-        source=about["source"],
-    )
-    if len(set(evaluation.sample_ids)) != evaluation.n_samples:
+def _check_about(path: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata by the names of ``Evaluation``'s fields."""
+    try:
+        facts = {name: str(about[name]) for name in ("split", "subset", "average")}
+        names = tuple(map(str, about["class_names"]))
+        dropped = np.array(about["dropped"], np.int64)
+        source = dict(about["source"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise TrainError(
+            f"{path}: metadata: expected what an evaluation holds, found {error!r}"
+        ) from error
+    if dropped.shape != (len(names),):
+        raise TrainError(
+            f"{path}: metadata: expected dropped samples of {len(names)} classes,"
+            f" found {dropped.size} numbers"
+        )
+    return {**facts, "class_names": names, "dropped": dropped, "source": source}
+
+
+def _to_evaluation(path: Path, about: dict[str, Any], columns: list[Any]) -> Evaluation:
+    ids, K = columns[0].to_pylist(), len(about["class_names"])
+    if len(set(ids)) != len(ids):
         raise TrainError(f"{path}: column sample_id: expected every sample once, found some twice")
-    if evaluation.labels.min() < 0 or evaluation.labels.max() >= K:
-        raise TrainError(
-            f"{path}: column label: expected 0 to {K - 1},"
-            f" found {evaluation.labels.min()} to {evaluation.labels.max()}"
-        )
-    return evaluation
+    return Evaluation(
+        sample_ids=tuple(map(str, ids)),
+        labels=_to_labels(path, columns[1], K),
+        scores=_to_scores(path, columns[2], K),
+        **about,
+    )
 
 
-def _to_scores(path: Path, rows: Any, n_classes: int) -> NDArray[np.float32]:
-    flat = np.concatenate([chunk.flatten().to_numpy() for chunk in rows.chunks] or [np.empty(0)])
-    if flat.size != len(rows) * n_classes:
+def _to_labels(path: Path, column: Any, n_classes: int) -> NDArray[np.int64]:
+    labels = column.to_numpy()
+    if not np.issubdtype(labels.dtype, np.integer):
         raise TrainError(
-            f"{path}: column scores: expected {n_classes} in each of {len(rows)} rows,"
-            f" found {flat.size} in all"
+            f"{path}: column label: expected a whole number in every row, found {column.type}"
+            f" with {column.null_count} rows empty"
         )
-    return flat.astype(np.float32).reshape(len(rows), n_classes)
+    if labels.size and not 0 <= labels.min() <= labels.max() < n_classes:
+        raise TrainError(
+            f"{path}: column label: expected 0 to {n_classes - 1},"
+            f" found {labels.min()} to {labels.max()}"
+        )
+    return labels.astype(np.int64)
+
+
+def _to_scores(path: Path, column: Any, n_classes: int) -> NDArray[np.float32]:
+    try:
+        return np.stack(column.to_numpy()).astype(np.float32).reshape(len(column), n_classes)
+    # Rows of different lengths, empty ones, and texts.
+    except (TypeError, ValueError) as error:
+        raise TrainError(
+            f"{path}: column scores: expected {n_classes} numbers in every row, found {error}"
+        ) from error

@@ -1,0 +1,114 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_evaluations import LABELS, SCORES, make_evaluation
+
+from train.errors import TrainError
+from train.scores_file import read_scores, write_scores
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_scores(make_evaluation(LABELS, SCORES, dropped=[0, 2, 0]), tmp_path / "scores.parquet")
+    return tmp_path / "scores.parquet"
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(n=st.integers(1, 9), seed=st.integers(0, 2**31))
+def test_round_trip(tmp_path, n, seed):
+    rng = np.random.default_rng(seed)
+    written = make_evaluation(rng.integers(0, 3, n), rng.normal(size=(n, 3)), rng.integers(0, 9, 3))
+    write_scores(written, tmp_path / "scores.parquet")
+    read = read_scores(tmp_path / "scores.parquet")
+    for name, value in vars(written).items():
+        assert np.array_equal(getattr(read, name), value), name
+    assert read.to_dict() == written.to_dict()
+
+
+def test_pandas_reads_it(path):
+    frame = pd.read_parquet(path)
+    assert list(frame.columns) == ["sample_id", "label", "predicted", "scores"]
+    assert frame["sample_id"].tolist() == ["s0", "s1", "s2", "s3"]
+    assert frame["predicted"].tolist() == [0, 0, 1, 1]
+    assert np.allclose(np.stack(frame["scores"]), SCORES)
+
+
+def change(path, column=None, values=None, about=None):
+    table = pq.read_table(path)
+    metadata = json.loads(table.schema.metadata[b"ctxtool-scores"])
+    if column is not None:
+        at = table.schema.get_field_index(column)
+        table = table.drop([column]) if values is None else table.set_column(at, column, values)
+    metadata = {b"ctxtool-scores": json.dumps(metadata | about).encode()} if about else None
+    if about is not None:
+        table = table.replace_schema_metadata(metadata)
+    pq.write_table(table, path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"column": "label"}, "is no readable score file: .*label"),
+        ({"about": {}}, "metadata: expected ctxtool-scores version 1, found none"),
+        ({"about": {"version": 2}}, "metadata: expected ctxtool-scores version 1, found 2"),
+        (
+            {"column": "label", "values": pa.array([0, 0, 3, 1])},
+            "column label: expected 0 to 2, found 0 to 3",
+        ),
+        (
+            {"column": "label", "values": pa.array([0, 0, None, 1])},
+            "column label: expected a whole number in every row",
+        ),
+        (
+            {"column": "label", "values": pa.array(["0", "0", "0", "1"])},
+            "column label: expected a whole number in every row",
+        ),
+        (
+            {"column": "sample_id", "values": pa.array(["a", "b", "a", "c"])},
+            "column sample_id: expected every sample once",
+        ),
+        (
+            {"column": "scores", "values": pa.array([[0.1, 0.2, 0.7]] * 3 + [[0.5, 0.5]])},
+            "column scores: expected 3 numbers in every row",
+        ),
+        (
+            {"column": "scores", "values": pa.array([0.1, 0.2, 0.3, 0.4])},
+            "column scores: expected 3 numbers in every row",
+        ),
+        ({"about": {"dropped": [0, 0]}}, "metadata: expected dropped samples of 3 classes"),
+        ({"about": {"class_names": 3}}, "metadata: expected what an evaluation holds"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_place(path, changes, sentence):
+    change(path, **changes)
+    with pytest.raises(TrainError, match=sentence) as caught:
+        read_scores(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet at all" * 9])
+def test_a_foreign_file_is_named(tmp_path, content):
+    (tmp_path / "scores.parquet").write_bytes(content)
+    with pytest.raises(TrainError, match=r"scores\.parquet is no readable score file"):
+        read_scores(tmp_path / "scores.parquet")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(TrainError, match=r"none\.parquet is no readable score file"):
+        read_scores(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.95])
+def test_a_cut_file_is_named(path, keep):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(TrainError, match="is no readable score file"):
+        read_scores(path)
