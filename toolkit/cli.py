@@ -21,6 +21,8 @@ EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
+_GO_ON = "an unfinished build goes on with the same command, without --overwrite"
+
 _EPILOG = """
 \b
 Exit status: 0 done, 1 failed (one sentence says why), 2 wrong usage,
@@ -72,7 +74,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; the same command goes on from here", err=True)
+        click.echo(f"interrupted; {_GO_ON}", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except (CtxtoolError, ValueError) as error:
         _fail(str(error), error)
@@ -82,7 +84,7 @@ def main() -> None:
 
 def _terminate(_number: int, _frame: object) -> None:
     # As an exception, so that half-written files are removed and worker processes stopped.
-    click.echo("terminated; the same command goes on from here", err=True)
+    click.echo(f"terminated; {_GO_ON}", err=True)
     sys.exit(EXIT_TERMINATED)
 
 

@@ -8,6 +8,23 @@ an exit code.
 import os
 from typing import ClassVar
 
+# Why a planned recording may be unusable: every code a manifest can hold beside "ok".
+REASONS = (
+    "missing_skeleton",
+    "missing_video",
+    "listed_missing",
+    "no_label",
+    "unknown_label",
+    "bad_skeleton",
+    "bad_video",
+    "no_body",
+    "too_short",
+    "misaligned",
+    "bad_shard",
+    "input_changed",
+    "crashed",
+)
+
 
 class CtxtoolError(Exception):
     """Something outside the program is not as it must be; ``str()`` is one clear sentence."""

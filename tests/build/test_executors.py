@@ -23,5 +23,5 @@ def test_two_jobs_do_every_task_once():
 
 
 def test_a_killed_worker_is_told_in_one_sentence():
-    with pytest.raises(WorkerDiedError, match=r"a worker process died .* finished shards are kept"):
+    with pytest.raises(WorkerDiedError, match=r"a worker process died .* what is finished is kept"):
         list(run_tasks(os._exit, [1, 1, 1], 2))

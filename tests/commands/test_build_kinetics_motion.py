@@ -103,7 +103,22 @@ def test_from_an_extraction_makes_the_bytes_of_a_build_from_raw(raw, options):
     assert (taken.status, ran.status) == (0, 0)
     assert shards(out)["00000.h5"][1] == shards(fresh)["00000.h5"][1]
     origin = ["poses", "video", "poses_bytes", "video_bytes"]
-    pd.testing.assert_frame_equal(rows(out).drop(columns=origin), rows(fresh).drop(columns=origin))
+    taken_rows, fresh_rows = rows(out), rows(fresh)
+    for name in ("poses", "video"):
+        assert taken_rows.pop(f"raw_{name}").tolist() == fresh_rows[name].tolist()
+    pd.testing.assert_frame_equal(taken_rows.drop(columns=origin), fresh_rows.drop(columns=origin))
+
+
+def test_damage_in_the_extraction_is_not_copied(raw):
+    extraction = extract_all(raw)
+    (shard,) = (extraction / "shards").glob("*.h5")
+    data = bytearray(shard.read_bytes())
+    data[-100] ^= 1
+    shard.write_bytes(data)
+    ran, out = build(raw.parent, "--from", extraction)
+    assert set(statuses(out).values()) == {"bad_shard"}
+    assert "expected the digest in its sidecar, found another" in rows(out)["detail"].iloc[0]
+    assert ran.status == 3
 
 
 def test_from_needs_no_raw_data(raw):
@@ -155,7 +170,8 @@ def test_options_of_the_run_are_honoured_beside_from(raw):
     ran, out = build(raw.parent, "--from", extraction, *options)
     assert (ran.status, statuses(out)) == (0, {"--33Lscn6sk": "ok"})
     dry, _ = build(raw.parent, "--from", extraction, "--samples-per-shard", 1, "--dry-run")
-    assert "2 samples planned, 2 to extract" in dry.out
+    assert "2 samples planned, 1 to extract" in dry.out
+    assert "1 lie in finished shards and are kept" in dry.out
     assert statuses(out) == {"--33Lscn6sk": "ok"}
 
 

@@ -139,7 +139,6 @@ def test_wrong_usage_of_the_real_command(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--frame-size", "15"], "frame size cannot be 15: 0, or an even number from 16"),
         (["--out", "file/out"], "file"),
         (["--raw", "file/raw"], "file"),
     ],

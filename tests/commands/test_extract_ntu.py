@@ -95,8 +95,8 @@ def test_another_split_decodes_nothing(demo):
 )
 def test_a_split_of_the_other_edition_is_refused(raw, dataset, split, offered):
     ran, out = extract(raw, "--dataset", dataset, "--split", split)
-    assert ran.status == 1
-    assert f"{dataset} has the splits ('xsub', '{offered}'), not '{split}'" in ran.err
+    assert ran.status == 2
+    assert f"{dataset} has the splits xsub and {offered}, not {split}" in ran.err
     assert not out.exists()
 
 
@@ -184,9 +184,8 @@ def test_a_failed_recording_is_tried_again_once_repaired(raw):
     [
         (lambda raw: write_ntu_skeleton(raw / f"{TEST}.skeleton", ntu_frames([7])), "pose file"),
         (lambda raw: write_ntu_video(raw, TEST, 19), "video"),
-        (lambda raw: (raw / f"{TEST}_rgb.avi").unlink(), "video"),
     ],
-    ids=["skeleton", "video", "no video"],
+    ids=["skeleton", "video"],
 )
 def test_a_changed_file_behind_a_usable_sample_is_refused(raw, change, what):
     _, out = extract(raw)

@@ -136,7 +136,6 @@ BROKEN = {
     "a list": ([], "top level: expected an object, found a list"),
     "no data": ({"label": "a"}, r"top level: expected the key 'data', found only \['label'\]"),
     "data null": ({"data": None, "label": "a"}, "top level: expected a list for 'data', found nul"),
-    "no label": ({"data": []}, "top level: expected the key 'label'"),
     "label a number": ({"data": [], "label": 3}, "expected a text for 'label', found 3"),
     "label_index a text": (
         {"data": [], "label": "a", "label_index": "3"},
@@ -200,3 +199,9 @@ def test_a_real_file_whose_every_score_is_zero_has_people(samples_dir):
     assert len(sequence) == 76
     assert not sequence.joints[..., 2].any()
     assert set(sequence.present.sum(1).tolist()) == {2, 3, 4}
+
+
+def test_a_file_without_a_label_is_read(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"data": [kinetics_frame(1, [pose_person()])]}))
+    assert (read_kinetics_json(path).label, len(read_kinetics_json(path).sequence)) == ("", 1)

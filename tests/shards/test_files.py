@@ -43,7 +43,7 @@ def test_a_file_being_written_has_another_name(tmp_path):
             aside.write_text("x") and seen.append((aside.name, (tmp_path / "a").exists()))
         ),
     )
-    assert seen == [(".a.writing", False)]
+    assert seen == [(f".a.{os.getpid()}.writing", False)]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="names open files by /proc")
@@ -56,7 +56,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_afterwards(
     )
     monkeypatch.setattr(Path, "replace", lambda a, b: steps.append(b.name) or rename(a, b))
     write_atomically(tmp_path / "a", lambda aside: aside.write_text("x"))
-    assert steps == [".a.writing", "a", tmp_path.name]
+    assert steps == [f".a.{os.getpid()}.writing", "a", tmp_path.name]
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, (1 << 22) - 1, 1 << 22, (1 << 22) + 1])

@@ -1,22 +1,27 @@
 """A plan as text, for ``--dry-run``: what would be done, by reason, split and class."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from toolkit.build.plan import Plan, PlannedSample
 
 _NO_SUBSET = "-"
 
 
-def describe_plan(plan: Plan) -> str:
-    """Return the counts of a plan: samples, shards, reasons known beforehand, splits, classes."""
+def describe_plan(plan: Plan, finished: Collection[int] = ()) -> str:
+    """Return the counts of a plan: samples, shards, reasons known beforehand, splits, classes.
+
+    ``finished`` are the shards that are done and would be left as they are.
+    """
     samples = plan.samples
-    work = [sample for sample in samples if not sample.reason]
+    work = [s for s in samples if not s.reason and s.shard not in finished]
+    n_done = sum(s.shard in finished for s in samples)
     reasons = Counter(sample.reason for sample in samples if sample.reason)
     n_bytes = sum(sample.poses.n_bytes + sample.video.n_bytes for sample in work)
     head = [
         f"{plan.header.name}: {len(samples)} samples planned, {len(work)} to extract"
-        f" ({n_bytes / 1e6:,.1f} MB of raw files) into {len(plan.shards())} shards",
+        f" ({n_bytes / 1e6:,.1f} MB of raw files) into {len({s.shard for s in work})} shards",
+        *([f"  {n_done} lie in finished shards and are kept"] if n_done else []),
         *(f"  {n} {reason}" for reason, n in reasons.most_common()),
     ]
     return "\n".join([*head, *_describe_splits(plan, work), *_describe_classes(plan, work)])

@@ -37,8 +37,8 @@ def run_tasks(
     except TerminatedWorkerError as error:
         raise WorkerDiedError(
             "a worker process died (killed from outside, out of memory, or a crashing decoder);"
-            " finished shards are kept: run the same command again to go on, with --jobs 1 to see"
-            " which sample it is"
+            " what is finished is kept: run the same command again to go on, as ctxtool -v ..."
+            " --jobs 1 to be told each recording before it is read"
         ) from error
 
 

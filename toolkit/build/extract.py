@@ -1,44 +1,36 @@
-"""One recording: poses read, bodies chosen, video frames matched and encoded."""
+"""One recording: poses read, bodies chosen, video frames matched, all of it checked."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit.align import match_nearest
-from toolkit.bodies import BodyChoice, select_bodies
+from toolkit.bodies import select_bodies
+from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.options import BuildOptions
 from toolkit.build.plan import PlannedSample, Stamp
 from toolkit.errors import InputChangedError, MisalignedError, TooShortError
 from toolkit.readers.kinetics_json import read_kinetics_json
 from toolkit.readers.ntu_skeleton import read_ntu_skeleton
 from toolkit.readers.openpose_json import read_openpose_folder
-from toolkit.readers.picture import PictureEncoder, scaled_size
-from toolkit.readers.video import DecodedFrame, VideoReader
 from toolkit.shards.writer import AlignedSample
 from toolkit.skeleton import SkeletonLayout, SkeletonSequence
 
-AddPicture = Callable[[bytes], None]
+if TYPE_CHECKING:
+    from toolkit.build.video_match import Matched, VideoMatcher
+
+# Kinetics clips last 10 s and their poses as long; a video that goes on for longer than this
+# may be the whole film instead of the clip.
+_LONGER_S = 1.0
 
 
-@dataclass(frozen=True)
-class Extracted:
-    """A sample ready for the shard, and what its manifest row tells of it."""
-
-    sample: AlignedSample
-    columns: dict[str, Any]
-    notes: list[str]
-
-
-@dataclass(frozen=True)
 class Extractor:
-    """Turns planned recordings into aligned samples; one a process, the encoder keeps buffers."""
+    """Turns planned recordings into aligned samples; one a process, its encoder keeps buffers."""
 
-    layout: SkeletonLayout
-    options: BuildOptions
-    encoder: PictureEncoder
+    def __init__(self, layout: SkeletonLayout, options: BuildOptions) -> None:
+        self.layout, self.options = layout, options
+        self._matcher = None if options.skeleton_only else _open_matcher(options)
 
     def extract(self, planned: PlannedSample, add_picture: AddPicture) -> Extracted:
         """Read, choose, match; hand each frame's JPEG to ``add_picture`` as it is made.
@@ -46,38 +38,45 @@ class Extractor:
         Raises the ``SampleError`` that says why the sample cannot be used.
         """
         _refuse_changed(planned)
-        if self.options.skeleton_only:
-            chosen, notes = self._read_bodies(planned, None)
-            return _without_video(planned, chosen, notes)
-        with VideoReader(Path(planned.video.path)) as video:
-            chosen, notes = self._read_bodies(planned, (video.width, video.height))
-            matched = _match_video(self, video, chosen.sequence, add_picture)
-            fps = video.fps
-        notes += _check_alignment(planned, chosen.sequence, matched, self.options)
-        columns = {
-            "fps": round(fps, 3),
-            "video_frames": matched.n_frames,
-            "max_drift_ms": round(matched.max_drift_s * 1000, 3),
-            "width": matched.size[0],
-            "height": matched.size[1],
-            "n_bodies": chosen.n_bodies,
-        }
-        video_index = np.array(matched.video_index, np.int32)
-        drift_s = np.array(matched.drift_s, np.float32)
+        if self._matcher is None:
+            return _without_video(planned, self._read_bodies(planned, None))
+        with self._matcher.open(Path(planned.video.path)) as video:
+            read = self._read_bodies(planned, (video.width, video.height))
+            matched = self._matcher.match(video, read.poses, add_picture)
+        read.notes.extend(_check_alignment(planned, read.poses, matched, self.options))
         sample = AlignedSample(
-            planned.sample_id, planned.label, chosen.sequence, video_index, drift_s
+            planned.sample_id,
+            planned.label,
+            read.poses,
+            np.array(matched.video_index, np.int32),
+            np.array(matched.drift_s, np.float32),
         )
-        return Extracted(sample, columns, notes)
+        return Extracted(sample, read.columns | matched.columns(), read.notes)
 
-    def _read_bodies(
-        self, planned: PlannedSample, picture: tuple[int, int] | None
-    ) -> tuple[BodyChoice, list[str]]:
-        poses, notes = _read_poses(planned, self.layout, self.options, picture)
-        if len(poses) < self.options.min_frames:
+    def _read_bodies(self, planned: PlannedSample, picture: tuple[int, int] | None) -> "_Read":
+        read = _read_poses(planned, self.layout, self.options, picture)
+        if len(read.poses) < self.options.min_frames:
             wanted = self.options.min_frames
-            raise TooShortError(f"{planned.poses.path}: {len(poses)} frames, {wanted} wanted")
-        chosen = select_bodies(poses, rule=self.options.bodies, source=planned.poses.path)
-        return chosen, [*notes, *chosen.notes]
+            raise TooShortError(f"{planned.poses.path}: {len(read.poses)} frames, {wanted} wanted")
+        chosen = select_bodies(read.poses, rule=self.options.bodies, source=planned.poses.path)
+        columns = read.columns | {"n_bodies": chosen.n_bodies}
+        return _Read(chosen.sequence, [*read.notes, *chosen.notes], columns)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Poses, what is worth telling about their file, and what its manifest row gets."""
+
+    poses: SkeletonSequence
+    notes: list[str]
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+def _open_matcher(options: BuildOptions) -> "VideoMatcher":
+    # Skeletons alone need no video library.
+    from toolkit.build.video_match import VideoMatcher
+
+    return VideoMatcher(options)
 
 
 def _refuse_changed(planned: PlannedSample) -> None:
@@ -95,18 +94,18 @@ def _read_poses(
     layout: SkeletonLayout,
     options: BuildOptions,
     picture: tuple[int, int] | None,
-) -> tuple[SkeletonSequence, list[str]]:
-    """Return the poses and what is worth telling about their file."""
+) -> _Read:
     path = Path(planned.poses.path)
     if options.source == "ntu":
-        return read_ntu_skeleton(path), []
+        return _Read(read_ntu_skeleton(path), [])
     if path.is_dir():
         folder = read_openpose_folder(
             path, scale=options.pose_scale, picture=picture, fps=options.pose_fps
         )
-        return folder.sequence, _gap_note(folder.n_gaps)
+        return _Read(folder.sequence, _gap_note(folder.n_gaps), {"pose_scale": folder.scale})
     poses = read_kinetics_json(path, layout=layout, fps=options.pose_fps)
-    return poses.sequence, _gap_note(poses.n_gaps) + _label_note(poses.label, planned)
+    notes = _gap_note(poses.n_gaps) + _label_note(poses.label, planned)
+    return _Read(poses.sequence, notes)
 
 
 def _gap_note(n_gaps: int) -> list[str]:
@@ -119,51 +118,8 @@ def _label_note(label: str, planned: PlannedSample) -> list[str]:
     return [f"the pose file says label {label!r}"]
 
 
-@dataclass
-class _Matched:
-    """What matching one video left behind."""
-
-    n_frames: int = 0
-    size: tuple[int, int] = (0, 0)
-    end_s: float = 0.0
-    video_index: list[int] = field(default_factory=list)
-    drift_s: list[float] = field(default_factory=list)
-
-    @property
-    def max_drift_s(self) -> float:
-        return max(map(abs, self.drift_s), default=0.0)
-
-
-def _match_video(
-    extractor: Extractor, video: VideoReader, poses: SkeletonSequence, add_picture: AddPicture
-) -> _Matched:
-    """Decode to the end, storing each pose frame's picture; encode a frame serving two only once.
-
-    Pose frame i belongs to video frame i where the source counts frames (docs/formats.md), so a
-    video frame's place is then its number on the pose clock, else its presentation time.
-    """
-    options, matched = extractor.options, _Matched()
-
-    def placed() -> Iterator[tuple[float, DecodedFrame]]:
-        for frame in video:
-            matched.n_frames, matched.end_s = frame.index + 1, frame.time_s
-            by_count = options.align == "frame"
-            yield frame.index / options.pose_fps if by_count else frame.time_s, frame
-
-    jpeg, encoded = b"", -1
-    for match in match_nearest(poses.times.tolist(), placed()):
-        if match.frame.index != encoded:
-            jpeg = extractor.encoder.encode(match.frame.picture, video.rotation)
-            encoded = match.frame.index
-        add_picture(jpeg)
-        matched.video_index.append(encoded)
-        matched.drift_s.append(match.drift_s)
-    matched.size = scaled_size(video.width, video.height, options.frame_size)
-    return matched
-
-
 def _check_alignment(
-    planned: PlannedSample, poses: SkeletonSequence, matched: _Matched, options: BuildOptions
+    planned: PlannedSample, poses: SkeletonSequence, matched: "Matched", options: BuildOptions
 ) -> list[str]:
     """Refuse poses and video that do not belong together; tell smaller differences."""
     if options.align == "frame":
@@ -176,7 +132,9 @@ def _check_alignment(
             f" {worst_ms:.0f} ms from the nearest video frame (the video's last is at"
             f" {matched.end_s:.3f} s), {options.tolerance_ms:.0f} ms allowed"
         )
-    return []
+    left_s = matched.end_s - float(poses.times[-1])
+    # A clip cut otherwise than the poses' one drifts nowhere: only the lengths tell.
+    return [f"the video goes on {left_s:.1f} s after the last pose"] if left_s > _LONGER_S else []
 
 
 def _check_counts(
@@ -191,8 +149,8 @@ def _check_counts(
     return [told]
 
 
-def _without_video(planned: PlannedSample, chosen: BodyChoice, notes: list[str]) -> Extracted:
-    n_frames = len(chosen.sequence)
+def _without_video(planned: PlannedSample, read: _Read) -> Extracted:
+    n_frames = len(read.poses)
     video_index, drift_s = np.full(n_frames, -1, np.int32), np.zeros(n_frames, np.float32)
-    sample = AlignedSample(planned.sample_id, planned.label, chosen.sequence, video_index, drift_s)
-    return Extracted(sample, {"n_bodies": chosen.n_bodies}, notes)
+    sample = AlignedSample(planned.sample_id, planned.label, read.poses, video_index, drift_s)
+    return Extracted(sample, read.columns, read.notes)

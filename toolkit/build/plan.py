@@ -5,8 +5,8 @@ import json
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -50,6 +50,11 @@ class Stamp:
         n_bytes = sum(i.st_size for i in infos)
         return cls(absolute, n_bytes, max((i.st_mtime_ns for i in infos), default=0))
 
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What makes it the same file: name, size, time of change; a moved folder is no change."""
+        return os.path.basename(self.path), self.n_bytes, self.mtime_ns  # noqa: PTH119 - hot
+
     def __str__(self) -> str:
         if not self.path:
             return "no file"
@@ -79,9 +84,9 @@ class PlannedSample:
     superseded: bool = False
 
     @property
-    def inputs(self) -> tuple[Stamp, Stamp, str]:
+    def work(self) -> tuple[object, ...]:
         """What decides the outcome of the work on this sample."""
-        return self.poses, self.video, self.reason
+        return self.label, self.reason, self.poses.key, self.video.key
 
     def columns(self) -> dict[str, Any]:
         """Return the manifest columns that the plan alone decides, but for splits and facts."""
@@ -96,9 +101,10 @@ class PlannedSample:
         }
 
 
-def _scaler() -> str:
+def _scaler(options: BuildOptions) -> str:
     # Its releases round pictures differently: two of them in one data set are not the same bytes.
-    return f"PyAV {version('av').split('.')[0]}"
+    makes_pictures = not options.skeleton_only and options.source != "shards"
+    return f"PyAV {version('av').split('.')[0]}" if makes_pictures else ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class PlanHeader:
     options: BuildOptions
     format_version: int = FORMAT_VERSION
     toolkit_version: str = __version__
-    scaler: str = field(default_factory=_scaler)
+    scaler: str = ""
 
     def parameters(self) -> dict[str, Any]:
         """Return everything that, when it differs, makes other shards."""
@@ -124,7 +130,7 @@ class PlanHeader:
             "skeleton layout": self.layout.to_dict(),
             "class names": list(self.class_names),
             **{k.replace("_", " "): v for k, v in self.options.to_dict().items()},
-            "pictures scaled by": "" if self.options.skeleton_only else self.scaler,
+            "pictures scaled by": self.scaler,
         }
 
 
@@ -161,27 +167,38 @@ class Plan:
     def _fingerprint(self, rows: Sequence[PlannedSample]) -> str:
         digest = hashlib.sha256(json.dumps(self.header.parameters(), sort_keys=True).encode())
         for row in rows:
-            stamps = astuple(row.poses), astuple(row.video)
-            key = (row.sample_id, row.label, row.shard, row.reason, *stamps)
-            digest.update(json.dumps(key).encode())
+            digest.update(json.dumps((row.sample_id, row.shard, *row.work)).encode())
         return digest.hexdigest()
 
 
-def make_plan(data: DataSet, options: BuildOptions, earlier: Plan | None = None) -> Plan:
+def make_plan(
+    data: DataSet,
+    options: BuildOptions,
+    earlier: Plan | None = None,
+    is_usable: Callable[[PlannedSample], bool] = lambda _: False,
+) -> Plan:
     """Plan a build, or extend an earlier plan by what is new.
 
-    New samples, samples whose missing files turned up, and failed samples whose files changed get
-    new shards behind the old ones; old shards keep their rows.  Raises ``PlanError`` naming the
-    first difference when the earlier plan had other parameters or labels.
+    New samples, samples whose missing files turned up, and failed samples whose files or labels
+    changed get new shards behind the old ones; old shards keep their rows.  ``is_usable`` tells
+    whether a row of the earlier plan has a finished, usable result: such a result is never
+    planned again.  Raises ``PlanError`` naming the first difference when the earlier plan had
+    other parameters, or when what lies behind a usable result is another file or label now.
     """
     header = PlanHeader(
-        data.name, data.layout, data.class_names, data.splits, data.default_split, options
+        data.name,
+        data.layout,
+        data.class_names,
+        data.splits,
+        data.default_split,
+        options,
+        scaler=_scaler(options),
     )
     listed = [_planned(sample, skeleton_only=options.skeleton_only) for sample in data.samples]
     if earlier is None:
         return Plan(header, tuple(_assign(listed, 0, options.samples_per_shard)))
     _refuse_other_parameters(earlier.header, header)
-    kept, new = _merge(earlier, listed)
+    kept, new = _merge(earlier, listed, is_usable)
     next_shard = max((row.shard for row in kept), default=NO_SHARD) + 1
     return Plan(header, (*kept, *_assign(new, next_shard, options.samples_per_shard)))
 
@@ -228,33 +245,41 @@ def _short(value: object) -> str:
 
 
 def _merge(
-    earlier: Plan, listed: list[PlannedSample]
+    earlier: Plan, listed: list[PlannedSample], is_usable: Callable[[PlannedSample], bool]
 ) -> tuple[list[PlannedSample], list[PlannedSample]]:
     """Return (the old rows as they now stand, the rows that need a new place)."""
     now = {row.sample_id: row for row in listed}
-    kept, new = [], []
+    kept: list[PlannedSample] = []
+    new: list[PlannedSample] = []
     for row in earlier.rows:
         fresh = None if row.superseded else now.pop(row.sample_id, None)
         if fresh is None:
             kept.append(row)
-            continue
-        if fresh.label != row.label:
-            raise PlanError(
-                f"sample {row.sample_id} was built with label {row.label}, now it has"
-                f" {fresh.label}: choose another --out, or --overwrite to build anew"
-            )
-        if fresh.inputs == row.inputs:
-            kept.append(replace(row, subsets=fresh.subsets, facts=fresh.facts))
         elif row.shard == NO_SHARD:
-            new.append(fresh)
+            (kept if fresh.reason else new).append(fresh)
+        elif fresh.work == row.work:
+            kept.append(replace(fresh, shard=row.shard))
+        elif is_usable(row):
+            _refuse_another(row, fresh)
+            kept.append(replace(row, subsets=fresh.subsets, facts=fresh.facts))
         else:
             kept.append(replace(row, superseded=True))
             new.append(fresh)
     return kept, sorted((*new, *now.values()), key=lambda row: row.sample_id)
 
 
-def changed_inputs(earlier: Plan, plan: Plan) -> list[tuple[PlannedSample, PlannedSample]]:
-    """Return (old row, new row) of samples that have work behind them and now have other files."""
-    live = {row.sample_id: row for row in plan.samples}
-    before = {row.sample_id: row for row in earlier.samples if row.shard != NO_SHARD}
-    return [(old, live[i]) for i, old in before.items() if live[i].inputs != old.inputs]
+def _refuse_another(old: PlannedSample, new: PlannedSample) -> None:
+    """Refuse to keep a result whose recording is another one now; files that are gone are not."""
+    changes = []
+    if new.label != old.label:
+        changes.append(f"label was {old.label_name} and is {new.label_name} now")
+    stamps = ("pose file", old.poses, new.poses), ("video", old.video, new.video)
+    differing = [(what, was, now) for what, was, now in stamps if was.key != now.key]
+    changes += [f"{what} was {was} and is {now} now" for what, was, now in differing if now.path]
+    if not changes and not differing:
+        changes.append(f"recording was usable and is left out now ({new.reason}: {new.detail})")
+    if changes:
+        raise PlanError(
+            f"sample {old.sample_id}: its {changes[0]}: undo that, choose another --out, or"
+            " --overwrite to build anew"
+        )

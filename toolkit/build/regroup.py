@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.build.extract import AddPicture, Extracted
+from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.options import BuildOptions
 from toolkit.build.plan import PlannedSample
 from toolkit.datasets.kinetics import read_class_names
 from toolkit.errors import DataNotFoundError, ShardError
 from toolkit.samples import DataSet, Sample
 from toolkit.shards.dataset import read_dataset_info
+from toolkit.shards.files import sha256_of
 from toolkit.shards.manifest import OK, SPLIT_PREFIX, read_manifest
 from toolkit.shards.reader import ShardReader, Window
+from toolkit.shards.schema import DATASET_FILE
 from toolkit.shards.sidecar import read_sidecar, shard_path
 from toolkit.shards.writer import AlignedSample
 from toolkit.skeleton import SkeletonLayout, SkeletonSequence
@@ -28,7 +30,11 @@ def regroup_options(extraction: Path, samples_per_shard: int) -> BuildOptions:
     """Return the options of samples copied from an extraction: those they were made with."""
     made_with = dict(read_dataset_info(extraction).parameters)
     made_with |= {"source": "shards", "samples_per_shard": samples_per_shard}
-    return BuildOptions(**made_with)
+    try:
+        return BuildOptions(**made_with)
+    except TypeError as error:
+        path = extraction / DATASET_FILE
+        raise ShardError(path, "parameters", expected="build options", found=str(error)) from error
 
 
 def list_kinetics_motion(extraction: Path) -> DataSet:
@@ -61,10 +67,16 @@ def _taken_over(
         label_name=row["label_name"],
         subsets={split: str(subset) for split, subset in subsets.items() if not pd.isna(subset)},
         poses=shard_path(extraction, int(row["shard"])) if usable else None,
-        facts={name: row[name] for name in ("youtube_id", "source_label") if name in row},
+        facts=_facts_of(row),
         reason=None if usable else str(row["status"]),
         detail="" if usable else str(row["detail"]),
     )
+
+
+def _facts_of(row: Mapping[Hashable, Any]) -> dict[str, int | str]:
+    """Keep what the name told, and where the raw files were: ``poses`` is now a shard."""
+    facts = {name: row[name] for name in ("youtube_id", "source_label") if name in row}
+    return facts | {"raw_poses": row["poses"], "raw_video": row["video"]}
 
 
 class ShardSource:
@@ -97,15 +109,25 @@ class ShardSource:
 
     def _open(self, path: Path) -> ShardReader:
         if self._reader is None or path != self._path:
-            if self._reader is not None:
-                self._reader.close()
+            self._leave()
             sidecar = read_sidecar(path.parents[1], int(path.stem))
+            # What is copied gets a digest of its own: damage must not be given a clean one.
+            if sha256_of(path) != sidecar.sha256:
+                raise ShardError(
+                    path, "file", expected="the digest in its sidecar", found="another"
+                )
+            reader = ShardReader(path)
+            self._places = {name: i for i, name in enumerate(reader.sample_ids)}
             self._columns = {
                 row["sample_id"]: {k: row[k] for k in _CARRIED if k in row} for row in sidecar.rows
             }
-            self._path, self._reader = path, ShardReader(path)
-            self._places = {name: i for i, name in enumerate(self._reader.sample_ids)}
+            self._path, self._reader = path, reader
         return self._reader
+
+    def _leave(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = None
 
 
 def _to_sequence(window: Window, layout: SkeletonLayout) -> SkeletonSequence:

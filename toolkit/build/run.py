@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from toolkit.build.plan import (
     NO_SHARD,
     Plan,
     PlannedSample,
-    changed_inputs,
     make_plan,
 )
 from toolkit.build.plan_file import read_plan, write_plan
@@ -25,7 +25,13 @@ from toolkit.errors import PlanError, ShardError
 from toolkit.samples import DataSet
 from toolkit.shards.dataset import DatasetInfo
 from toolkit.shards.manifest import OK, SPLIT_PREFIX, manifest_frame, write_manifest
-from toolkit.shards.schema import DATASET_FILE, MANIFEST_FILE, PLAN_FILE, SHARD_FOLDER
+from toolkit.shards.schema import (
+    DATASET_FILE,
+    MANIFEST_FILE,
+    PLAN_FILE,
+    SHARD_FOLDER,
+    shard_name,
+)
 from toolkit.shards.sidecar import Sidecar, read_sidecar, shard_path, sidecar_path
 
 logger = logging.getLogger(__name__)
@@ -52,10 +58,16 @@ def plan_build(data: DataSet, options: BuildOptions, settings: BuildSettings) ->
     if settings.limit is not None:
         data = replace(data, samples=data.samples[: settings.limit])
     earlier = None if settings.overwrite else read_plan(settings.out)
-    plan = make_plan(data, options, earlier)
-    if earlier is not None:
-        _refuse_changed_results(earlier, plan, settings.out)
-    return plan
+    if earlier is None:
+        _refuse_foreign_output(settings)
+    return make_plan(data, options, earlier, lambda row: _was_ok(settings.out, row))
+
+
+def list_finished(plan: Plan, settings: BuildSettings) -> set[int]:
+    """Return the shards that are done already and would be left as they are."""
+    if settings.overwrite:
+        return set()
+    return {t.number for t in _tasks(plan, settings.out) if _finished(t) is not None}
 
 
 def run_build(plan: Plan, settings: BuildSettings, progress: Progress) -> Ledger:
@@ -68,7 +80,7 @@ def run_build(plan: Plan, settings: BuildSettings, progress: Progress) -> Ledger
         _remove_output(out)
     (out / SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
     write_plan(plan, out)
-    _remove_leftovers(out)
+    _remove_leftovers(plan, out)
     rows = _known_rows(plan)
     tasks = []
     for task in _tasks(plan, out):
@@ -136,14 +148,13 @@ def _known_rows(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _refuse_changed_results(earlier: Plan, plan: Plan, out: Path) -> None:
-    """Files behind a usable sample must not change under it; failed samples are tried again."""
-    for old, new in changed_inputs(earlier, plan):
-        if _was_ok(out, old):
-            name, before, now = _changed_file(old, new)
+def _refuse_foreign_output(settings: BuildSettings) -> None:
+    """A manifest without its plan is somebody's: it must not be overwritten by the way."""
+    for name in (DATASET_FILE, MANIFEST_FILE):
+        if (settings.out / name).exists() and not settings.overwrite:
             raise PlanError(
-                f"sample {old.sample_id}: its {name} was {before} and is {now} now:"
-                " restore it, choose another --out, or --overwrite to build anew"
+                f"{settings.out} holds {name} but no {PLAN_FILE}, so it cannot be gone on with:"
+                " choose another --out, or --overwrite to build anew"
             )
 
 
@@ -151,16 +162,15 @@ def _was_ok(out: Path, row: PlannedSample) -> bool:
     if not sidecar_path(out, row.shard).exists():
         return False
     try:
-        rows = read_sidecar(out, row.shard).rows
+        return row.sample_id in _usable_ids(out, row.shard)
     except ShardError:
         return False  # The shard is made again anyway, as _finished tells.
-    return any(r["sample_id"] == row.sample_id and r["status"] == OK for r in rows)
 
 
-def _changed_file(old: PlannedSample, new: PlannedSample) -> tuple[str, str, str]:
-    if old.poses != new.poses:
-        return "pose file", str(old.poses), str(new.poses)
-    return "video", str(old.video), str(new.video)
+@lru_cache(maxsize=64)
+def _usable_ids(out: Path, shard: int) -> frozenset[str]:
+    rows = read_sidecar(out, shard).rows
+    return frozenset(str(row["sample_id"]) for row in rows if row["status"] == OK)
 
 
 def _remove_output(out: Path) -> None:
@@ -173,13 +183,19 @@ def _remove_output(out: Path) -> None:
             path.unlink()
 
 
-def _remove_leftovers(out: Path) -> None:
-    """Remove half-written shards of killed builds, but not those of one that is at work."""
-    for path in (out / SHARD_FOLDER).glob(".*.writing"):
-        writer = path.name.split(".")[-2]
-        if not (writer.isdecimal() and _is_alive(int(writer))):
+def _remove_leftovers(plan: Plan, out: Path) -> None:
+    """Remove what killed builds left half-written, and shards that no plan names any more."""
+    folders = (out, out / SHARD_FOLDER)
+    for path in (p for folder in folders for p in folder.glob(".*")):
+        # .NAME.PROCESS.writing or .pictures; one that is still at work keeps its files.
+        parts = path.name.split(".")
+        ours = parts[-1] in ("writing", "pictures") and parts[-2].isdecimal()
+        if ours and not _is_alive(int(parts[-2])):
             path.unlink(missing_ok=True)
-            path.with_suffix(".pictures").unlink(missing_ok=True)
+    planned = {shard_name(number) for number in plan.shards()}
+    for path in (out / SHARD_FOLDER).glob("[0-9]*"):
+        if path.stem not in planned and path.suffix in (".h5", ".json"):
+            path.unlink()
 
 
 def _is_alive(process: int) -> bool:
@@ -220,5 +236,5 @@ def _manifest(plan: Plan, rows: list[dict[str, Any]]) -> pd.DataFrame:
     for row in rows:
         source = planned[row["sample_id"]]
         splits = {SPLIT_PREFIX + split: subset for split, subset in source.subsets.items()}
-        full.append({**source.facts, **splits, **row})
+        full.append({**source.facts, **splits, **row, **source.columns()})
     return manifest_frame(full, plan.header.splits)

@@ -1,5 +1,6 @@
 """One task, one shard, one process: samples in, a checked file and its sidecar out."""
 
+import errno
 import logging
 import os
 from dataclasses import dataclass
@@ -9,11 +10,10 @@ from typing import Any, Protocol
 import cv2
 
 from toolkit import clips
-from toolkit.build.extract import AddPicture, Extracted, Extractor
+from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.options import BuildOptions
 from toolkit.build.plan import PlannedSample
 from toolkit.errors import CtxtoolError, SampleError, ShardError
-from toolkit.readers.picture import PictureEncoder
 from toolkit.shards.files import rename_durably, sha256_of
 from toolkit.shards.manifest import OK
 from toolkit.shards.reader import ShardReader
@@ -23,6 +23,12 @@ from toolkit.shards.writer import ShardWriter
 from toolkit.skeleton import SkeletonLayout
 
 logger = logging.getLogger(__name__)
+
+
+# Not the recording's fault, and perhaps gone on the next try: nothing may be held against it.
+_MACHINE_TROUBLE = frozenset(
+    {errno.EIO, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ def build_shard(task: ShardTask) -> list[dict[str, Any]]:
     written last, is the only sign that the shard is done.
     """
     cv2.setNumThreads(1)
+    _refuse_orphaned(task)
     final = shard_path(task.folder, task.number)
     # The old sidecar must not vouch for a file that is being replaced.
     sidecar_path(task.folder, task.number).unlink(missing_ok=True)
@@ -69,6 +76,7 @@ def build_shard(task: ShardTask) -> list[dict[str, Any]]:
         rows = _write_samples(task, aside)
         _check_back(aside, rows)
         digest, n_bytes = sha256_of(aside), aside.stat().st_size
+        _refuse_orphaned(task)
         rename_durably(aside, final)
     finally:
         aside.unlink(missing_ok=True)
@@ -84,8 +92,8 @@ def _write_samples(task: ShardTask, path: Path) -> list[dict[str, Any]]:
         for planned in task.samples:
             if planned.superseded:
                 continue
-            if task.owner not in (None, os.getpid(), os.getppid()):
-                raise OwnerGoneError(f"shard {task.number}: the process that asked for it is gone")
+            _refuse_orphaned(task)
+            logger.debug("shard %d: sample %s", task.number, planned.sample_id)
             outcome = _attempt(source, planned, writer)
             if outcome["status"] == OK:
                 outcome |= {"shard": task.number, "shard_row": n_stored}
@@ -94,13 +102,20 @@ def _write_samples(task: ShardTask, path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _refuse_orphaned(task: ShardTask) -> None:
+    if task.owner not in (None, os.getpid(), os.getppid()):
+        raise OwnerGoneError(f"shard {task.number}: the process that asked for it is gone")
+
+
 def _open_source(task: ShardTask) -> SampleSource:
+    # What decodes raw recordings is loaded only where there are any.
     if task.options.source == "shards":
         from toolkit.build.regroup import ShardSource
 
         return ShardSource()
-    encoder = PictureEncoder(short_side=task.options.frame_size, quality=task.options.quality)
-    return Extractor(task.layout, task.options, encoder)
+    from toolkit.build.extract import Extractor
+
+    return Extractor(task.layout, task.options)
 
 
 def _attempt(source: SampleSource, planned: PlannedSample, writer: ShardWriter) -> dict[str, Any]:
@@ -110,6 +125,8 @@ def _attempt(source: SampleSource, planned: PlannedSample, writer: ShardWriter) 
             extracted = source.extract(planned, add_picture)
             writer.add(extracted.sample)
     except SampleError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _MACHINE_TROUBLE:
+            raise
         return {"status": error.reason, "detail": str(error)}
     except (OSError, MemoryError):
         raise  # The machine's trouble, not the sample's: nothing may be blamed on the recording.

@@ -106,8 +106,8 @@ def extract_ntu(ctx: click.Context, /, **given: Any) -> None:
     from toolkit.build.options import BuildOptions
     from toolkit.datasets.ntu import list_ntu
 
-    run = RunChoices.take(given)
-    run = _with_default_out(ctx, run, given["dataset"])
+    run = _with_default_out(ctx, RunChoices.take(given), given["dataset"])
+    _check_split(given["dataset"], given["split"])
     skeletons, videos = _folders(given, "skeletons", Path("data/ntu"))
     names = {
         "dataset": given.pop("dataset"),
@@ -223,6 +223,14 @@ def extract_openpose(table: Path, layout_file: Path | None, **given: Any) -> Non
     extract(data, options, run)
 
 
+def _check_split(dataset: str, split: str) -> None:
+    offered = {"ntu60": ("xsub", "xview"), "ntu120": ("xsub", "xset")}[dataset]
+    if split not in offered:
+        raise click.BadParameter(
+            f"{dataset} has the splits {' and '.join(offered)}, not {split}", param_hint="--split"
+        )
+
+
 def _extract_kinetics(given: dict[str, Any], run: RunChoices, *, motion_only: bool) -> None:
     from toolkit.build.options import BuildOptions
     from toolkit.datasets.kinetics import list_kinetics
@@ -236,9 +244,10 @@ def _extract_kinetics(given: dict[str, Any], run: RunChoices, *, motion_only: bo
 
 def _folders(given: dict[str, Any], poses: str, default: Path) -> tuple[Path, Path | None]:
     """Return where poses and videos are looked for; no video folder with --skeleton-only."""
-    raw = given.pop("raw") or default
-    pose_folder, video_folder = given.pop(poses) or raw, given.pop("videos") or raw
-    return pose_folder, None if given["skeleton_only"] else video_folder
+    raw, pose_folder, video_folder = given.pop("raw"), given.pop(poses), given.pop("videos")
+    # Where one of the pair is named, the other is not looked for among somebody else's files.
+    elsewhere = raw or pose_folder or video_folder or default
+    return pose_folder or elsewhere, None if given["skeleton_only"] else video_folder or elsewhere
 
 
 def _with_default_out(ctx: click.Context, run: RunChoices, dataset: str) -> RunChoices:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from toolkit.errors import DataNotFoundError
+from toolkit.commands.progress import SampleBar
+from toolkit.errors import REASONS, DataNotFoundError
 
 if TYPE_CHECKING:
     from toolkit.build.ledger import Ledger
@@ -26,6 +27,13 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
+
+def _check_frame_size(_ctx: click.Context, _param: click.Parameter, size: int) -> int:
+    if size and (size < 16 or size % 2):
+        raise click.BadParameter(f"{size} is neither 0 nor an even number from 16")
+    return size
+
+
 _PICTURE_OPTIONS = [
     click.option("--skeleton-only", is_flag=True, help="Store poses alone; look for no videos."),
     click.option(
@@ -33,7 +41,9 @@ _PICTURE_OPTIONS = [
         type=click.IntRange(0),
         default=128,
         show_default=True,
-        help="Short side of the stored pictures in pixels; 0 keeps the original size.",
+        callback=_check_frame_size,
+        help="Short side of the stored pictures in pixels, an even number from 16; 0 keeps the"
+        " original size.",
     ),
     click.option(
         "--quality",
@@ -66,11 +76,16 @@ _RUN_OPTIONS = [
         default=None,
         help="Processes at work; the result does not depend on it.  [default: one a core]",
     ),
-    click.option("--limit", type=click.IntRange(1), help="Plan only the first N recordings."),
+    click.option(
+        "--limit",
+        type=click.IntRange(1),
+        help="Plan only the first N recordings; what is planned already stays.",
+    ),
     click.option("--overwrite", is_flag=True, help="Forget an earlier build in --out."),
     click.option(
         "--allow",
         multiple=True,
+        type=click.Choice(["all", *REASONS]),
         metavar="REASON",
         help="Exit with 0 even if recordings failed for this reason; 'all' allows any. Repeatable.",
     ),
@@ -107,7 +122,7 @@ class RunChoices:
         return BuildSettings(self.out, self.n_jobs or cpu_count(), self.overwrite, self.limit)
 
 
-def extraction_options(*, out: str, pictures: bool = True) -> Callable[[Command], Command]:
+def extraction_options(*, out: str) -> Callable[[Command], Command]:
     """Add the options every extracting command has; ``out`` is the default output folder."""
     out_option = click.option(
         "--out",
@@ -116,7 +131,7 @@ def extraction_options(*, out: str, pictures: bool = True) -> Callable[[Command]
         show_default=True,
         help="Output folder; an unfinished build there goes on.",
     )
-    options = [out_option, *(_PICTURE_OPTIONS if pictures else ()), *_RUN_OPTIONS]
+    options = [out_option, *_PICTURE_OPTIONS, *_RUN_OPTIONS]
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -129,7 +144,7 @@ def extraction_options(*, out: str, pictures: bool = True) -> Callable[[Command]
 def extract(data: "DataSet", options: "BuildOptions", run: RunChoices) -> None:
     """Plan, build and report; exits with 3 when recordings failed that were not allowed to."""
     from toolkit.build.describe import describe_plan
-    from toolkit.build.run import plan_build, run_build
+    from toolkit.build.run import list_finished, plan_build, run_build
 
     for notice in data.notices:
         logger.warning("%s", notice)
@@ -140,9 +155,9 @@ def extract(data: "DataSet", options: "BuildOptions", run: RunChoices) -> None:
     settings = run.settings()
     plan = plan_build(data, options, settings)
     if run.dry_run:
-        click.echo(describe_plan(plan))
+        click.echo(describe_plan(plan, list_finished(plan, settings)))
         return
-    with _ProgressBar(len(plan.samples)) as progress:
+    with SampleBar(len(plan.samples)) as progress:
         ledger = run_build(plan, settings, progress.update)
     _report(plan, ledger, run)
 
@@ -170,27 +185,3 @@ def _report_split(plan: "Plan", run: RunChoices) -> None:
     counts = usable[SPLIT_PREFIX + split].value_counts()
     parts = ", ".join(f"{subset} {n}" for subset, n in sorted(counts.items(), reverse=True))
     click.echo(f"split {split}: {parts or 'no usable sample'}")
-
-
-class _ProgressBar:
-    """Samples done, rate, time left and failures so far; silent when nobody watches."""
-
-    def __init__(self, n_samples: int) -> None:
-        from tqdm import tqdm
-
-        self._bar: Any = tqdm(total=n_samples, unit="sample", disable=None, smoothing=0.05)
-        self._n_failed = 0
-
-    def __enter__(self) -> "_ProgressBar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def update(self, rows: list[dict[str, Any]]) -> None:
-        """Count finished manifest rows."""
-        from toolkit.shards import OK
-
-        self._n_failed += sum(row["status"] != OK for row in rows)
-        self._bar.set_postfix(failed=self._n_failed, refresh=False)
-        self._bar.update(len(rows))

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from toolkit.commands.extraction import FOLDER
+from toolkit.commands.progress import CountBar
 from toolkit.errors import CtxtoolError, DataNotFoundError
 
 EXIT_PROBLEMS = 1
@@ -71,7 +72,8 @@ def verify(folder: Path, *, deep: bool, n_jobs: int | None) -> None:
     from toolkit.verify import verify_dataset
 
     folder = find_dataset(folder, unfinished=True)
-    report = verify_dataset(folder, deep=deep, n_jobs=n_jobs or cpu_count())
+    with CountBar("shard") as bar:
+        report = verify_dataset(folder, deep=deep, n_jobs=n_jobs or cpu_count(), progress=bar.show)
     for problem in report.problems:
         click.echo(f"Error: {problem}", err=True)
     click.echo(str(report))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.commands.extraction import FOLDER, Command
+from toolkit.commands.progress import CountBar
 
 if TYPE_CHECKING:
     from toolkit.synthesis import SynthesisOptions, SynthesisReport
@@ -86,7 +87,9 @@ def synthesize_ntu_command(out: Path, **given: Any) -> None:
     """
     from toolkit.synthesis import synthesize_ntu
 
-    _tell(synthesize_ntu(out, _options(given)))
+    with _bar(given) as bar:
+        report = synthesize_ntu(out, _options(given), bar.step)
+    _tell(report)
 
 
 @synthesize.command("kinetics")
@@ -100,7 +103,13 @@ def synthesize_kinetics_command(out: Path, **given: Any) -> None:
     """
     from toolkit.synthesis import synthesize_kinetics
 
-    _tell(synthesize_kinetics(out, _options(given)))
+    with _bar(given) as bar:
+        report = synthesize_kinetics(out, _options(given), bar.step)
+    _tell(report)
+
+
+def _bar(given: dict[str, Any]) -> CountBar:
+    return CountBar("recording", given["n_train"] + given["n_test"])
 
 
 def _options(given: dict[str, Any]) -> "SynthesisOptions":

@@ -23,7 +23,8 @@ class LabelledPoses:
     """The poses of a clip and what its file says of them.
 
     ``first_index`` is the frame_index of row 0, ``n_gaps`` the number of rows that no frame_index
-    stands for.  ``label_index`` is as in the file: from 0 in the release, from 1 in some others.
+    stands for.  ``label`` is empty where the file has none; ``label_index`` is as in the file:
+    from 0 in the release, from 1 in some others.
     """
 
     sequence: SkeletonSequence
@@ -57,7 +58,7 @@ def read_kinetics_json(
     score = people.stack_numbers(people.lists("score"), V).reshape(-1, V, 1)
     return LabelledPoses(
         sequence=people.lay_out(layout, np.concatenate((xy, score), axis=2), numbers.n_frames, fps),
-        label=get_member(path, "top level", document, "label", str),
+        label=get_member(path, "top level", document, "label", str) if "label" in document else "",
         label_index=_label_index(path, document),
         first_index=numbers.first,
         n_gaps=numbers.n_gaps,

@@ -29,7 +29,7 @@ def rename_durably(source: Path, target: Path) -> None:
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a file aside and give it the name ``path`` only when it is whole."""
-    aside = path.with_name(f".{path.name}.writing")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
         write(aside)
         flush_to_disk(aside)

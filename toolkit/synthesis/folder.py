@@ -4,14 +4,18 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from toolkit.build.executors import run_tasks
 from toolkit.errors import PlanError
 from toolkit.synthesis.ceilings import compute_ceilings
 from toolkit.synthesis.options import Recording, SynthesisOptions, SynthesisReport
 
 MARKER = "synthesis.json"
+# Small enough that no process waits long for the last one, large enough to be worth handing over.
+_BATCHES_A_JOB = 16
 Tick = Callable[[Recording], object]
 
 
@@ -88,24 +92,24 @@ def _mark(out: Path, options: dict[str, Any], *, complete: bool) -> None:
 
 
 def _write_all(out: Path, options: SynthesisOptions, job: Job, tick: Tick | None) -> None:
-    from joblib import Parallel, delayed
+    size = max(1, len(job.recordings) // (_BATCHES_A_JOB * options.n_jobs))
+    batches = [job.recordings[i : i + size] for i in range(0, len(job.recordings), size)]
+    write = partial(_write_batch, job.write, out, options)
+    for written in run_tasks(write, batches, options.n_jobs):
+        for recording in written:
+            if tick:
+                tick(recording)
 
-    workers = Parallel(n_jobs=options.n_jobs, return_as="generator_unordered")
-    for recording in workers(
-        delayed(_write_one)(job.write, out, recording, options) for recording in job.recordings
-    ):
-        if tick:
-            tick(recording)
 
-
-def _write_one(
+def _write_batch(
     write: Callable[[Path, Recording, SynthesisOptions], None],
     out: Path,
-    recording: Recording,
     options: SynthesisOptions,
-) -> Recording:
-    write(out, recording, options)
-    return recording
+    recordings: list[Recording],
+) -> list[Recording]:
+    for recording in recordings:
+        write(out, recording, options)
+    return recordings
 
 
 def _write_json(path: Path, value: object) -> None:
