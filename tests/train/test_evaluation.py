@@ -46,7 +46,9 @@ def test_a_tie_is_lost_in_every_figure():
 
 
 def test_logits_are_judged_by_their_order():
-    assert make_evaluation([2, 0], [[-9, -8, -7], [-1, -3, -2]]).top1 == 1
+    evaluation = make_evaluation([2, 0, 1], [[-9, -8, -7], [-1, -3, -2], [-5, -6, -4]])
+    assert evaluation.top1 == 2 / 3
+    assert evaluation.predicted.tolist() == [2, 0, 2]
 
 
 def test_the_dictionary_holds_plain_values():
