@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from toolkit.shards import read_dataset_info
+from toolkit.shards import DatasetReader, read_dataset_info
 from train.command_line import run_command, set_up_logging
 from train.config import TrainConfig, choose_recipe, list_recipes, parse_assignments, read_recipe
 from train.data import find_dataset
@@ -20,6 +20,7 @@ from train.files import RunFolder
 from train.job import Job, run_job
 from train.models.config import CHOICES
 from train.saved_run import find_run_dataset
+from train.subsets import select_subsets
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,19 @@ def train(*, dry_run: bool, verbose: bool, **options: Any) -> None:
         return
     folder = run_job(job)
     if is_main():
+        _report(job, folder)
         click.echo(folder.path)
+
+
+def _report(job: Job, folder: RunFolder) -> None:
+    """Draw the curves and, where there is a test subset, evaluate on it."""
+    from train.report import write_report
+
+    with DatasetReader(job.dataset) as reader:
+        has_test = len(select_subsets(reader, job.config.data, job.config.run.seed).test) > 0
+    evaluation = write_report(folder.path, job.dataset if has_test else None)
+    if evaluation is not None:
+        log.info("test: top-1 %.2f%% of %d samples", 100 * evaluation.top1, evaluation.n_samples)
 
 
 @dataclass(frozen=True)

@@ -49,12 +49,18 @@ def test_a_run_leaves_everything_that_tells_of_it(finished):
     assert names == {
         "checkpoints",
         "config.json",
+        "confusion.png",
+        "curves.png",
         "environment.json",
+        "evaluation.json",
         "metrics.jsonl",
+        "per_class.csv",
         "result.json",
+        "scores.parquet",
         "summary.md",
         "tensorboard",
     }
+    assert "## Test" in finished.summary.read_text()
     assert list(finished.tensorboard.glob("events.*"))
 
 
