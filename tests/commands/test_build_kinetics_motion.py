@@ -164,6 +164,16 @@ def test_options_that_cannot_be_honoured_beside_from_are_refused(tmp_path, optio
     assert not out.exists()
 
 
+def test_an_extraction_is_never_replaced_by_what_is_taken_from_it(raw):
+    extraction = extract_all(raw, "--skeleton-only")
+    before = shards(extraction)
+    places = ("--from", extraction, "--out", raw / ".." / "all", "--overwrite")
+    ran = in_process("build-kinetics-motion", *places)
+    assert ran.status == 2
+    assert "--out must be another folder than --from" in ran.err
+    assert shards(extraction) == before
+
+
 def test_options_of_the_run_are_honoured_beside_from(raw):
     extraction = extract_all(raw)
     options = ("--samples-per-shard", 1, "--limit", 1, "--allow", "all", "--overwrite")

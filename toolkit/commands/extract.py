@@ -170,6 +170,8 @@ def build_kinetics_motion(extraction: Path | None, **given: Any) -> None:
     from toolkit.build.regroup import list_kinetics_motion, regroup_options
 
     _refuse_beside_from()
+    if run.out.resolve() == extraction.resolve():
+        raise click.UsageError("--out must be another folder than --from, which it would replace")
     options = regroup_options(extraction, given["samples_per_shard"])
     extract(list_kinetics_motion(extraction), options, run)
 
