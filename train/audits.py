@@ -97,7 +97,7 @@ class Subject:
 
 
 def audit(subject: Subject, seed: int = 0) -> list[Finding]:
-    """Run every audit of MODEL_SPEC section 8.5; ``seed`` draws the pairs."""
+    """Run every audit of docs/training.md; ``seed`` draws the pairs."""
     rng = np.random.default_rng(seed)
     return [
         audit_ceiling(subject),

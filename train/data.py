@@ -33,7 +33,7 @@ Numbers = Sequence[int] | NDArray[np.integer]
 
 @dataclass(frozen=True)
 class DataConfig:
-    """How clips are drawn and prepared; the defaults are the paper's (MODEL_SPEC 7.2).
+    """How clips are drawn and prepared; the defaults are the paper's (docs/paper.md).
 
     - ``split``: the data set's default one when None
     - ``clip_length`` frames a clip, pictures ``frame_size`` squared

@@ -37,7 +37,7 @@ class EvaluationOptions:
     """What to evaluate and how; None takes what the run was trained with.
 
     - ``split``, ``subset``: which samples (``test``, ``validation`` or ``train``)
-    - ``average`` over the clips of a sample: ``softmax`` or ``logits`` (MODEL_SPEC 7.2 O28)
+    - ``average`` over the clips of a sample: ``softmax`` or ``logits`` (docs/paper.md O28)
     - ``checkpoint``: ``last``, ``best`` or a file
     - ``batch_size``, ``workers``, ``device`` change the speed only
     - ``pairing``: sample number -> number of the sample whose pictures it is shown with;

@@ -19,7 +19,7 @@ class Evaluation:
     - ``scores`` float32 (S, K): mean over the clips of each sample, of probabilities or of logits
       as ``average`` says; ``labels`` int64 (S,); ``sample_ids`` one for each row
     - ``dropped`` int64 (K,): samples of the subset by true class that the data set planned but
-      could not use (MODEL_SPEC 7.2 O17); figures ``..._with_dropped`` count them as wrong
+      could not use (docs/paper.md O17); figures ``..._with_dropped`` count them as wrong
     - ``source``: where the scores come from, as JSON values
 
     Raises ``TrainError`` for scores that are no numbers, or none at all.

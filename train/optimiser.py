@@ -47,7 +47,7 @@ def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 def list_exempt(model: nn.Module) -> Iterator[str]:
-    """Yield the names of norms, biases and edge importance (MODEL_SPEC 7.2 O25)."""
+    """Yield the names of norms, biases and edge importance (docs/paper.md O25)."""
     return (name for name, p in model.named_parameters() if not _has_weights(name, p))
 
 

@@ -16,7 +16,7 @@ def shuffle_pairs(samples: Numbers, seed: int) -> dict[int, int]:
     """Give every sample the pictures of a random one: a permutation, which may leave some alone.
 
     What is left alone keeps pictures independent of skeletons: exactly the shuffled context of
-    MODEL_SPEC section 8.5.
+    docs/training.md.
     """
     numbers = np.asarray(samples, np.int64)
     return dict(

@@ -32,7 +32,7 @@ class Key(NamedTuple):
 
 
 def draw_span(n_frames: int, length: int, window: str, rng: np.random.Generator) -> Span:
-    """Draw a training window that lies inside the sample (MODEL_SPEC 7.2 O1).
+    """Draw a training window that lies inside the sample (docs/paper.md O1).
 
     ``centre`` draws the middle frame and pushes the window inside, so that the ends are likelier;
     ``uniform`` draws the start.  A sample shorter than ``length`` is taken whole.
@@ -46,7 +46,7 @@ def draw_span(n_frames: int, length: int, window: str, rng: np.random.Generator)
 
 
 def tile_spans(n_frames: int, length: int, partial: str) -> list[Span]:
-    """Return the clips that tile a sample for evaluation, in order (MODEL_SPEC 7.2 O3).
+    """Return the clips that tile a sample for evaluation, in order (docs/paper.md O3).
 
     The last one may be shorter; ``drop`` leaves it out unless it is the only one.
     """

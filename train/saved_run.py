@@ -45,7 +45,7 @@ class SavedRun:
 def load_run(run: Path, checkpoint: str | Path = "last", device: str = "auto") -> SavedRun:
     """Load the network of a run folder.
 
-    ``checkpoint`` is ``last`` (the paper's choice, MODEL_SPEC 7.2 O30), ``best`` by validation, or
+    ``checkpoint`` is ``last`` (the paper's choice, docs/paper.md O30), ``best`` by validation, or
     a checkpoint file.  Raises ``CheckpointError`` naming what is missing or damaged.
     """
     folder = RunFolder(Path(run))

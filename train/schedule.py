@@ -12,7 +12,7 @@ SCHEDULES = ("milestones", "onecycle")
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """SGD and its schedule; the defaults are the paper's (MODEL_SPEC 7.1, 7.2 O22-O25, O31).
+    """SGD and its schedule; the defaults are the paper's (docs/paper.md O22-O25, O31).
 
     - ``lr`` is for 128 clips a step; with ``scale_lr`` it grows and shrinks with the real number
     - ``schedule``: ``milestones`` (in epochs) multiply the rate by ``gamma`` each; ``onecycle``
@@ -62,7 +62,7 @@ class OptimConfig:
 
 
 def scale_rate(config: OptimConfig, clips_per_step: int) -> float:
-    """Return the peak rate for this many clips a step over all ranks (MODEL_SPEC 7.2 O24)."""
+    """Return the peak rate for this many clips a step over all ranks (docs/paper.md O24)."""
     return config.lr * clips_per_step / REFERENCE_BATCH if config.scale_lr else config.lr
 
 

@@ -56,7 +56,7 @@ def score_samples(
     average: str = "softmax",
     stopped: Callable[[], bool] = lambda: False,
 ) -> SampleScores:
-    """Score every clip and average over the clips of each sample (MODEL_SPEC 7.2 O28).
+    """Score every clip and average over the clips of each sample (docs/paper.md O28).
 
     The network is in evaluation mode for the time.  ``softmax`` averages probabilities, ``logits``
     what the network puts out.  All on the CPU, by rising sample number.  ``stopped`` ends it early.

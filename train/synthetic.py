@@ -23,9 +23,9 @@ N_ERRORS = 3.0
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The best accuracies possible, shares of 1, and the sizes of the latents (MODEL_SPEC 8.2).
+    """The best accuracies possible, shares of 1, and the sizes of the latents.
 
-    ``additive`` is where training an additive classifier leads, ``additive_bound`` what none can
+    See docs/synthetic-data.md.  ``additive`` is where training an additive classifier leads, ``additive_bound`` what none can
     exceed, None where that is not known.
     """
 

@@ -38,7 +38,7 @@ class Box(NamedTuple):
 
 
 def place_box(height: int, width: int, place: str, scale: float = 1.0) -> Box:
-    """Return the part of a picture to cut out (MODEL_SPEC 7.1, 7.2 O4).
+    """Return the part of a picture to cut out (docs/paper.md O4).
 
     A square of ``scale`` times the shorter side, in the centre or at a corner (:data:`PLACES`);
     ``whole`` is the picture as it is.
@@ -87,7 +87,7 @@ def normalise_rgb(
     scale: float,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Return (rgb - mean) * scale for uint8 (N, 3, T, H, W), on its device (MODEL_SPEC 7.2 O9).
+    """Return (rgb - mean) * scale for uint8 (N, 3, T, H, W), on its device (docs/paper.md O9).
 
     The memory order stays: batches come channels last, which 3D convolutions like on a GPU.
     """
@@ -103,7 +103,7 @@ def find_seen(
     zero_score: bool = True,
 ) -> NDArray[np.bool_]:
     """Say which joints are to be believed, (T, M, V): of a body present and, unless
-    ``zero_score`` is off, with a score above 0 where the layout has one (MODEL_SPEC 7.2 O10).
+    ``zero_score`` is off, with a score above 0 where the layout has one (docs/paper.md O10).
     """
     seen = np.broadcast_to((present != 0)[..., None], joints.shape[:3])
     if zero_score and is_fractions(layout):
@@ -120,7 +120,7 @@ def normalise_joints(
 ) -> NDArray[np.float32]:
     """Return joints (T, M, V, C) about the origin, those not seen at it.
 
-    Fractions of the picture move by -0.5 (MODEL_SPEC 7.2 O10), metres stay (O11).  With
+    Fractions of the picture move by -0.5 (docs/paper.md O10), metres stay (O11).  With
     ``centre_joint`` the first place where the layout's centre joint is seen becomes the origin of
     the whole clip, so that paths and distances between bodies stay.
     """
@@ -146,7 +146,7 @@ def mirror_joints(joints: NDArray[np.float32], layout: SkeletonLayout) -> NDArra
 def move_joints(
     joints: NDArray[np.float32], seen: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Rotate, scale and shift x and y, changing evenly over the clip (MODEL_SPEC 7.2 O8).
+    """Rotate, scale and shift x and y, changing evenly over the clip (docs/paper.md O8).
 
     Both ends of the clip draw an angle, a scale and a shift each.  Joints not seen stay.
     """
