@@ -25,8 +25,8 @@ N_ERRORS = 3.0
 class Ceilings:
     """The best accuracies possible, shares of 1, and the sizes of the latents.
 
-    See docs/synthetic-data.md.  ``additive`` is where training an additive classifier leads, ``additive_bound`` what none can
-    exceed, None where that is not known.
+    See docs/synthetic-data.md.  ``additive`` is where training an additive classifier leads,
+    ``additive_bound`` what none can exceed, None where that is not known.
     """
 
     S: int

@@ -103,7 +103,7 @@ def extract_ntu(ctx: click.Context, /, **given: Any) -> None:
       ctxtool extract-ntu --dataset ntu120 --split xset --skeletons SK --videos RGB
       ctxtool extract-ntu --skeleton-only --dry-run
     """
-    from toolkit.build.options import BuildOptions
+    from toolkit.build.options import NTU_FPS, BuildOptions
     from toolkit.datasets.ntu import list_ntu
 
     run = _with_default_out(ctx, RunChoices.take(given), given["dataset"])
@@ -114,7 +114,7 @@ def extract_ntu(ctx: click.Context, /, **given: Any) -> None:
         "default_split": given.pop("split"),
         "use_listed": given.pop("use_listed"),
     }
-    tolerance_ms = given.pop("tolerance") * 1000 / 30
+    tolerance_ms = given.pop("tolerance") * 1000 / NTU_FPS
     options = BuildOptions(source="ntu", align="frame", tolerance_ms=tolerance_ms, **given)
     extract(list_ntu(skeletons, videos, **names), options, run)
 
