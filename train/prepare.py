@@ -1,5 +1,6 @@
 """From settings and a data set folder to the parts of a training, each mismatch in one sentence."""
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from train.models import ActionNetwork, SkeletonGraph, build_model, use_channels
 from train.sampling import EpochSampler
 from train.schedule import scale_rate
 from train.subsets import Subsets, select_subsets
+
+logger = logging.getLogger(__name__)
 
 MAX_WORKERS = 16
 
@@ -111,13 +114,19 @@ def _check_classes(config: TrainConfig, reader: DatasetReader, samples: np.ndarr
     names = reader.info.class_names
     counts = np.bincount(reader.labels[samples], minlength=len(names))
     missing = [name for name, count in zip(names, counts, strict=True) if count == 0]
-    if missing and config.run.missing_classes == "error":
-        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+    if not missing:
+        return
+    shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+    told = (
+        f"{len(missing)} of {len(names)} classes have no training sample in split"
+        f" {config.data.split} ({shown})"
+    )
+    if config.run.missing_classes == "error":
         raise TrainError(
-            f"{len(missing)} of {len(names)} classes have no training sample in split"
-            f" {config.data.split} ({shown}); extract them too, or set"
-            " run.missing_classes=allow to train without them"
+            f"{told}; extract them too, set run.missing_classes=allow to train without them, or"
+            " take --recipe demo for synthetic data"
         )
+    logger.warning("%s", told)
 
 
 def build_network(prepared: Prepared, world: World) -> ActionNetwork:

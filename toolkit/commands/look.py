@@ -108,9 +108,11 @@ def find_dataset(folder: Path, *, unfinished: bool = False) -> Path:
         return folder
     found = sorted(path.parent for path in folder.glob(f"*/{mark}"))
     if not found:
+        what = f"no {DATASET_FILE}" if folder.is_dir() else "no such folder"
         raise DataNotFoundError(
-            f"{folder}: expected a finished data set (a folder with {DATASET_FILE}), found none;"
-            " make one with ctxtool extract-ntu, or finish one by running its command again"
+            f"{folder}: expected a finished data set (a folder with {DATASET_FILE}), found {what};"
+            " make one with an extracting command (ctxtool --help), or finish one by running its"
+            " command again"
         )
     if len(found) > 1:
         names = ", ".join(map(str, found))
