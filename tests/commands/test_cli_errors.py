@@ -57,7 +57,10 @@ def test_the_short_help_is_a_whole_sentence(words):
 
 
 def test_a_short_option_asks_for_help_too():
-    assert in_process("-h").out == in_process("--help").out
+    # In processes of their own: click remembers the help option of the first context it sees.
+    short, long = ctxtool("-h"), ctxtool("--help")
+    assert short == long
+    assert short.status == 0
 
 
 def test_help_documents_exits_and_completion():
