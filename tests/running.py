@@ -23,3 +23,12 @@ def ctxtool(*arguments, cwd=None):
     )
     assert "Traceback" not in done.stderr, done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def has_ended(process):
+    """Give a process five milliseconds to end; say whether it did."""
+    try:
+        process.wait(timeout=0.005)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from raw_folders import in_process, shards
-from running import CTXTOOL
+from running import CTXTOOL, has_ended
 
 N_SAMPLES = 40
 SAID = {
@@ -59,14 +59,6 @@ def stop(arguments, number, is_time):
         send(process.pid, number)
     out, err = process.communicate(timeout=60)
     return SimpleNamespace(status=process.returncode, out=out, err=err)
-
-
-def has_ended(process):
-    try:
-        process.wait(timeout=0.005)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 def n_done(out):

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from running import CTXTOOL
+from running import CTXTOOL, has_ended
 
 N_SAMPLES = 200
 
@@ -69,14 +69,6 @@ def kill_at_growing_progress(raw, out, moments):
             process.wait()
             n_killed += 1
     return n_killed
-
-
-def has_ended(process):
-    try:
-        process.wait(timeout=0.005)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 def entries(out):

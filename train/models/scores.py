@@ -7,6 +7,7 @@ concatenate v and a.
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -60,20 +61,20 @@ def reduce_places(logits: Tensor, reduce: str) -> Tensor:
     return logits.mean(-1) if reduce == "mean" else logits.amax(-1)
 
 
-class Score(nn.Module):
+class Score(nn.Module, ABC):
     """One way to compare a joint with a context location; subclasses hold the parameters."""
 
     def __init__(self, config: AttentionConfig) -> None:
         super().__init__()
         self.config = config
 
+    @abstractmethod
     def pairwise(self, v: Tensor, a: Tensor) -> Tensor:
         """Return the score of every pair, (B, T, R, k), straight from its equation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reduced(self, v: Tensor, a: Tensor, form: str) -> Tensor:
         """Return the reduced logits (B, T, R) without concatenated pairs."""
-        raise NotImplementedError
 
     def forward(self, v: Tensor, a: Tensor) -> Tensor:
         """Return logits (B, T, R) of rows (B, d, T, R) against locations (B, m, T, k)."""
@@ -90,9 +91,9 @@ class Score(nn.Module):
         rows, places = out.numel(), a.numel() // a.shape[1]
         return self.macs(rows, places, a.shape[3], form)
 
+    @abstractmethod
     def macs(self, rows: int, places: int, k: int, form: str) -> int:
         """Count for B * T * R rows and B * T * k places, k of them to each row."""
-        raise NotImplementedError
 
 
 class DotScore(Score):
