@@ -109,6 +109,10 @@ class PlanError(CtxtoolError):
     """The output folder was built with other parameters or from other inputs."""
 
 
+class OutputInUseError(CtxtoolError):
+    """Another build is writing into the output folder; says which."""
+
+
 class ShardError(FileError):
     """A shard, sidecar, manifest or dataset.json is damaged, foreign or of another version."""
 
