@@ -22,7 +22,8 @@ from toolkit.synthesis.options import (
     plan_recordings,
 )
 from toolkit.synthesis.poses import OPENPOSE_FIGURE, Poses, render_poses
-from toolkit.synthesis.scene import H264, iterate_frames, render_scene, write_video
+from toolkit.synthesis.scene import iterate_frames, render_scene
+from toolkit.video_file import H264, write_video
 
 VIDEOS = "videos"
 # What a file name promises, as in the real set; the video itself is shorter.

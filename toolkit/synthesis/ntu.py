@@ -18,7 +18,8 @@ from toolkit.synthesis.options import (
     plan_recordings,
 )
 from toolkit.synthesis.poses import NTU_FIGURE, Poses, render_poses
-from toolkit.synthesis.scene import XVID, iterate_frames, render_scene, write_video
+from toolkit.synthesis.scene import iterate_frames, render_scene
+from toolkit.video_file import XVID, write_video
 
 # The folders of the real release.
 SKELETONS = "nturgb+d_skeletons"

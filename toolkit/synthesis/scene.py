@@ -1,16 +1,10 @@
-"""Pictures from the scene family and the part that counts alone, and their encoding as video."""
+"""Pictures from the scene family and the part that counts alone."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
-from itertools import chain
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FPS = 30
 _BACKGROUNDS = np.array(
     [(0.30, 0.42, 0.62), (0.62, 0.40, 0.30), (0.34, 0.58, 0.36), (0.58, 0.55, 0.30)]
 )
@@ -66,33 +60,3 @@ def iterate_frames(picture: Picture, n_frames: int, rng: np.random.Generator) ->
     for y, x in rng.integers(0, _NOISE_MARGIN + 1, (n_frames, 2)):
         patch = np.ascontiguousarray(noise[y : y + height, x : x + width])
         yield np.asarray(cv2.add(picture, patch, dtype=cv2.CV_8U), np.uint8)
-
-
-@dataclass(frozen=True)
-class VideoKind:
-    """A codec by its encoder's name, the tag written into the file, and encoder options."""
-
-    codec: str
-    tag: str
-    options: dict[str, str]
-
-
-XVID = VideoKind("mpeg4", "XVID", {"qmin": "3", "qmax": "6"})
-H264 = VideoKind("libx264", "avc1", {"preset": "veryfast", "crf": "20"})
-
-
-def write_video(path: Path, frames: Iterator[Picture], kind: VideoKind) -> None:
-    """Encode RGB frames at 30 per second, by one thread: the same bytes every time."""
-    import av
-
-    first = next(frames)
-    with av.open(path, "w") as container:
-        stream: Any = container.add_stream(kind.codec, rate=Fraction(FPS), options=kind.options)
-        stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.thread_count = 1
-        stream.codec_context.codec_tag = kind.tag
-        for picture in chain([first], frames):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
