@@ -100,13 +100,19 @@ def test_readers_and_pure_functions_know_nothing_of_storage_and_commands():
 
 
 def test_the_contract_needs_four_packages_only():
-    ours = ("toolkit.clips", "toolkit.errors", "toolkit.skeleton", "toolkit.shards")
+    ours = (
+        "toolkit.bounded",
+        "toolkit.clips",
+        "toolkit.errors",
+        "toolkit.skeleton",
+        "toolkit.shards",
+    )
     packages = ("numpy", "h5py", "pandas", "cv2")
     assert not breaches(["toolkit.shards"], only=(*ours, *packages, *sys.stdlib_module_names))
 
 
 def test_what_the_contract_stands_on_needs_numpy_only():
-    below = ["toolkit.clips", "toolkit.errors", "toolkit.skeleton"]
+    below = ["toolkit.bounded", "toolkit.clips", "toolkit.errors", "toolkit.skeleton"]
     assert not breaches(below, only=("numpy", *sys.stdlib_module_names))
 
 

@@ -26,6 +26,10 @@ REASONS = (
 )
 
 
+# What is found comes from the file, and may be as long as the file is.
+_LONGEST_FOUND = 400
+
+
 class CtxtoolError(Exception):
     """Something outside the program is not as it must be; ``str()`` is one clear sentence."""
 
@@ -52,7 +56,10 @@ class FileError(SampleError):
         super().__init__(path, place, expected, found)
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.place}: expected {self.expected}, found {self.found}"
+        found = (
+            self.found if len(self.found) <= _LONGEST_FOUND else f"{self.found[:_LONGEST_FOUND]}..."
+        )
+        return _in_one_line(f"{self.path}: {self.place}: expected {self.expected}, found {found}")
 
     def __reduce__(self) -> "tuple[object, ...]":
         # Keyword arguments do not survive the default pickling between worker and parent.
@@ -117,6 +124,13 @@ class ShardError(FileError):
     """A shard, sidecar, manifest or dataset.json is damaged, foreign or of another version."""
 
     reason: ClassVar[str] = "bad_shard"
+
+
+def _in_one_line(text: str) -> str:
+    """Return text without line breaks and terminal codes, which names of files may hold."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _rebuild(kind: type[FileError], path: str, place: str, expected: str, found: str) -> FileError:

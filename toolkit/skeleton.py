@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 METRES = ("x", "y", "z")
 FRACTIONS = ("x", "y", "score")
+# Whole-body layouts have some 130; the graph of a layout is held as joints x joints.
+MAX_JOINTS = 1000
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class SkeletonLayout:
     ``bones`` and ``pairs`` hold 0-based joint indices; ``pairs`` swap under a left/right flip;
     ``centre`` is the root of the graph partition.  ``channels`` is ``("x", "y", "z")`` in metres
     or ``("x", "y", "score")`` with x and y as fractions of the picture.  Raises ``ValueError`` on
-    an index outside the joints, a joint in two pairs, or a graph that does not hang together.
+    an index outside the joints, a joint in two pairs, a graph that does not hang together, or more
+    than 1000 joints.
     """
 
     name: str
@@ -32,6 +35,8 @@ class SkeletonLayout:
 
     def __post_init__(self) -> None:
         n_joints = len(self.joints)
+        if n_joints > MAX_JOINTS:
+            raise ValueError(f"layout {self.name:.80}: {n_joints} joints, more than {MAX_JOINTS}")
         named = [self.centre, *(j for ends in (*self.bones, *self.pairs) for j in ends)]
         outside = [j for j in named if not 0 <= j < n_joints]
         if outside:
@@ -81,21 +86,24 @@ class SkeletonLayout:
             )
         except KeyError as error:
             raise ValueError(f"a skeleton layout needs the key {error}") from error
-        except TypeError as error:
+        # OverflowError: the whole number of an infinity, which Python takes for JSON.
+        except (TypeError, OverflowError) as error:
             raise ValueError(
                 f"a skeleton layout holds a value of the wrong kind: {error}"
             ) from error
 
 
 def _reachable(start: int, bones: tuple[tuple[int, int], ...]) -> set[int]:
+    neighbours: dict[int, list[int]] = {}
+    for a, b in bones:
+        neighbours.setdefault(a, []).append(b)
+        neighbours.setdefault(b, []).append(a)
     seen, waiting = {start}, [start]
     while waiting:
-        joint = waiting.pop()
-        for a, b in bones:
-            for near, far in ((a, b), (b, a)):
-                if near == joint and far not in seen:
-                    seen.add(far)
-                    waiting.append(far)
+        for joint in neighbours.get(waiting.pop(), ()):
+            if joint not in seen:
+                seen.add(joint)
+                waiting.append(joint)
     return seen
 
 

@@ -7,11 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
 from toolkit.datasets.discover import notice_twice, say_some
-from toolkit.datasets.tables import find_id_fault, read_json_object
+from toolkit.datasets.tables import find_id_fault, read_json_object, show_json
 from toolkit.errors import SkeletonFileError, TableError
+from toolkit.readers.people import read_json
 
 # Not the word test: Kinetics has a test subset besides, and folders are often called so by chance.
 _SUBSET_WORDS = {
@@ -81,8 +80,8 @@ def sort_json_files(paths: Iterable[str]) -> tuple[list[str], list[Path]]:
 
 def _holds_poses(path: str) -> bool:
     try:
-        return _is_pose_object(orjson.loads(Path(path).read_bytes()))
-    except (OSError, orjson.JSONDecodeError):
+        return _is_pose_object(read_json(Path(path)))
+    except SkeletonFileError:
         return False  # read_label_files opens it again and says what is wrong
 
 
@@ -120,14 +119,19 @@ def _parse_entry(path: Path, sample_id: str, value: Any, subset: str) -> ClassEn
     place = f'id "{sample_id}"'
     if not isinstance(value, dict):
         expected = "an object with has_skeleton, label and label_index"
-        raise TableError(path, place, expected=expected, found=f"{value!r:.60}")
+        raise TableError(path, place, expected=expected, found=show_json(value))
     label, has_skeleton = value.get("label"), value.get("has_skeleton", True)
     if not isinstance(label, str) or not label.strip() or not label.isprintable():
-        raise TableError(path, place, expected="a class name as label", found=f"{label!a:.60}")
+        raise TableError(path, place, expected="a class name as label", found=show_json(label))
     if not isinstance(has_skeleton, bool):
-        found = f"{has_skeleton!r:.60}"
+        found = show_json(has_skeleton)
         raise TableError(path, place, expected="has_skeleton true or false", found=found)
-    return ClassEntry(label.strip(), value.get("label_index"), has_skeleton, subset)
+    return ClassEntry(label.strip(), _plain_index(value), has_skeleton, subset)
+
+
+def _plain_index(entry: dict[str, Any]) -> object:
+    index = entry.get("label_index")
+    return show_json(index) if isinstance(index, (list, dict)) else index
 
 
 def read_own_label(path: str) -> ClassEntry | None:
@@ -136,16 +140,11 @@ def read_own_label(path: str) -> ClassEntry | None:
     A file that cannot be read gives an entry whose ``fault`` says why.
     """
     try:
-        data = orjson.loads(Path(path).read_bytes())
-    except OSError as error:
-        return ClassEntry(fault=f"{path}: the file cannot be read: {error.strerror}")
-    except orjson.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        return ClassEntry(
-            fault=str(SkeletonFileError(path, place, expected="JSON", found=error.msg))
-        )
+        data = read_json(Path(path))
+    except SkeletonFileError as error:
+        return ClassEntry(fault=str(error))
     if not _is_pose_object(data):
         return None
     label = data.get("label")
     usable = isinstance(label, str) and label.isprintable()
-    return ClassEntry(label.strip() if usable else "", data.get("label_index"))
+    return ClassEntry(label.strip() if usable else "", _plain_index(data))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.datasets.tables import find_id_fault, read_json_object, read_text
+from toolkit.datasets.discover import say_some
+from toolkit.datasets.tables import find_id_fault, read_json_object, read_text, show_json
 from toolkit.errors import DataNotFoundError, TableError
 from toolkit.samples import DataSet, Sample
 from toolkit.skeleton import FRACTIONS, OPENPOSE18, SkeletonLayout
@@ -17,6 +18,8 @@ SPLIT = "split"
 _FURTHER_SPLIT = "split_"
 _COLUMNS = ("id", "label", "split", "poses", "video")
 _SUBSETS = ("train", "val", "test")
+# Folds are columns of their own; a header of a million would be asked for each line.
+MAX_COLUMNS = 1000
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
@@ -49,6 +52,7 @@ def list_openpose(
         )
     columns, rows = _read_rows(table, _COLUMNS if videos else _COLUMNS[:-1])
     _refuse_bad_ids(table, rows)
+    _refuse_bad_paths(table, rows)
     class_names = _number_classes(table, rows)
     labels = {name: label for label, name in enumerate(class_names)}
     samples = [_make_sample(table, row, labels, with_video=videos) for row in rows]
@@ -71,6 +75,12 @@ def _read_rows(table: Path, required: tuple[str, ...]) -> tuple[list[str], list[
     if missing:
         expected = f"the columns {', '.join(required)}, separated by commas"
         raise TableError(table, place, expected=expected, found=f"no column {missing[0]!r}")
+    if len(header) > MAX_COLUMNS:
+        found = str(len(header))
+        raise TableError(table, place, expected=f"at most {MAX_COLUMNS} columns", found=found)
+    unprintable = next((column for column in header if not column.isprintable()), "")
+    if unprintable:
+        raise TableError(table, place, expected="plain names", found=f"{unprintable!a:.60}")
     if len(set(header)) != len(header):
         repeated = next(column for column in header if header.count(column) > 1)
         raise TableError(table, place, expected="each column once", found=f"{repeated!r} twice")
@@ -112,6 +122,15 @@ def _refuse_bad_ids(table: Path, rows: list[_Row]) -> None:
         if before != row.line:
             found = f"{sample_id!r} again, as in line {before}"
             raise TableError(table, f"line {row.line}", expected="an id of its own", found=found)
+
+
+def _refuse_bad_paths(table: Path, rows: list[_Row]) -> None:
+    for row in rows:
+        for column in ("poses", "video"):
+            path = row.cells.get(column, "")
+            if any(character < " " or character == "\x7f" for character in path):
+                expected, found = f"a path in column {column}", f"{path!a:.60}"
+                raise TableError(table, f"line {row.line}", expected=expected, found=found)
 
 
 def _number_classes(table: Path, rows: list[_Row]) -> tuple[str, ...]:
@@ -202,7 +221,7 @@ def _find_fault(path: Path | None, what: str, *, or_folder: bool) -> str:
 def _notice_unused(table: Path, columns: list[str]) -> tuple[str, ...]:
     used = {*_COLUMNS, "label_index", *_split_columns(columns).values()}
     unused = [repr(column) for column in columns if column not in used]
-    return (f"{table}: columns not used: {', '.join(unused)}",) if unused else ()
+    return (f"{table}: columns not used: {say_some(unused)}",) if unused else ()
 
 
 def _is_text(value: Any) -> bool:
@@ -251,7 +270,7 @@ def read_layout(path: Path) -> SkeletonLayout:
             raise TableError(path, place, expected=expected, found="another")
         expected, is_right = _LAYOUT_KEYS[key]
         if not is_right(value):
-            raise TableError(path, place, expected=expected, found=f"{value!r:.60}")
+            raise TableError(path, place, expected=expected, found=show_json(value))
     try:
         return SkeletonLayout.from_dict(data)
     except ValueError as error:

@@ -5,13 +5,20 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from toolkit.bounded import find_json_excess, read_bounded
 from toolkit.errors import TableError
+
+# The label files of Kinetics have 25 MB, a line of a table some 100 bytes.
+MAX_TEXT_BYTES = 128 * 2**20
 
 
 def read_text(path: Path) -> str:
-    """Return a UTF-8 text (a byte order mark is dropped); raises ``TableError`` naming the byte."""
+    """Return a UTF-8 text (a byte order mark is dropped); raises ``TableError`` naming the byte.
+
+    Also for a file of more than 128 MiB.
+    """
     try:
-        raw = path.read_bytes()
+        raw = read_bounded(path, MAX_TEXT_BYTES)
     except OSError as error:
         raise TableError(
             path, "file", expected="a readable file", found=str(error.strerror)
@@ -42,16 +49,30 @@ def read_json_object(path: Path) -> tuple[dict[str, Any], list[str]]:
             repeated.extend(name for name, count in counts.items() if count > 1)
         return table
 
+    text = read_text(path)
+    excess = find_json_excess(text)
+    if excess:
+        raise TableError(path, "file", expected="a description of recordings", found=excess)
     try:
-        data = json.loads(read_text(path), object_pairs_hook=gather)
+        data = json.loads(text, object_pairs_hook=gather)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise TableError(path, place, expected="JSON", found=error.msg) from error
     except RecursionError as error:
         raise TableError(path, "file", expected="JSON", found="endless nesting") from error
+    # A number of thousands of digits, which Python does not convert.
+    except ValueError as error:
+        raise TableError(path, "file", expected="JSON", found=str(error)) from error
     if not isinstance(data, dict):
         raise TableError(path, "line 1", expected="an object {...}", found=type(data).__name__)
     return data, repeated
+
+
+def show_json(value: Any) -> str:
+    """Return a short text for a JSON value; what is inside a list may be too deep to print."""
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    return f"{value!r:.60}"
 
 
 def find_id_fault(sample_id: str) -> str:

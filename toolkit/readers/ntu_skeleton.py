@@ -21,11 +21,14 @@ FPS = 30.0
 COLOUR_WIDTH, COLOUR_HEIGHT = 1920, 1080
 # A Kinect sees 8 m far; what lies beyond these is a damaged number, not a pose.
 MAX_METRES, MAX_PIXELS = 1e3, 1e6
+# Lines of 64 MiB of joints would be 600,000; shorter ones cost more memory than they have bytes.
+MAX_LINES = 2_000_000
 
 _V = NTU25.n_joints
 _N_FIELDS = 12
 _KEPT = (0, 1, 2, 5, 6, 11)  # x y z, colorX colorY, tracking state
-_NUMBER = re.compile(rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+# One way only to read each text, or a long row of digits would be tried at every place.
+_NUMBER = re.compile(rb"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _BODY = re.compile(rb"\s*(\d{1,19})(?:\s+%b){8}\s+[012]\s*" % _NUMBER.pattern)
 
 
@@ -85,6 +88,10 @@ def _read_lines(path: Path) -> _Text:
     data = read_pose_bytes(path).rstrip()
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
+    n_lines = data.count(b"\n") + 1
+    if n_lines > MAX_LINES:
+        expected = f"at most {MAX_LINES} lines"
+        raise SkeletonFileError(path, "whole file", expected=expected, found=str(n_lines))
     text = _Text(path, data.split(b"\n"))
     if not data.isascii():
         at = next(i for i, line in enumerate(text.lines) if not line.isascii())

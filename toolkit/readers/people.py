@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from toolkit.bounded import find_json_excess
 from toolkit.errors import SkeletonFileError
 from toolkit.readers.pose_bytes import check_cells, read_pose_bytes
 from toolkit.skeleton import FRACTIONS, SkeletonLayout, SkeletonSequence
@@ -34,8 +35,13 @@ def check_clock(fps: float, layout: SkeletonLayout) -> None:
 
 def read_json(path: Path) -> Any:
     """Return what a JSON file holds; NaN and Infinity are not JSON and refused."""
+    data = read_pose_bytes(path)
+    excess = find_json_excess(data)
+    if excess:
+        expected = "the poses of one recording"
+        raise SkeletonFileError(path, "whole file", expected=expected, found=excess)
     try:
-        return orjson.loads(read_pose_bytes(path))
+        return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise SkeletonFileError(path, place, expected="JSON", found=error.msg) from error
@@ -169,7 +175,7 @@ class People:
         self.check_ranges(joints)
         T, M, V = n_frames, max(self.slot, default=-1) + 1, layout.n_joints
         if self.source:
-            check_cells(self.source[0][0], T, M)
+            check_cells(self.source[0][0], T, M, V)
         dense = np.zeros((T, M, V, 3), np.float32)
         present = np.zeros((T, M), np.bool_)
         cell = np.array(self.row, np.intp), np.array(self.slot, np.intp)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from toolkit.clips import CLIP_LENGTH
@@ -21,6 +20,9 @@ from toolkit.shards.reader import ShardReader, Window
 from toolkit.shards.schema import DATASET_FILE, FORMAT_VERSION, MANIFEST_FILE
 from toolkit.shards.sidecar import shard_path
 from toolkit.skeleton import SkeletonLayout
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # More shards than this are closed again, the longest unused first: file handles are scarce.
 _MAX_OPEN = 256
@@ -70,7 +72,7 @@ def read_dataset_info(folder: str | os.PathLike[str]) -> DatasetInfo:
             default_split=str(data["default_split"]),
             counts={str(k): int(v) for k, v in data["counts"].items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ShardError(path, "content", expected="all fields", found=repr(error)) from error
 
 
@@ -107,7 +109,7 @@ class DatasetReader:
         return len(self.labels)
 
     @cached_property
-    def samples(self) -> pd.DataFrame:
+    def samples(self) -> "pd.DataFrame":
         """The manifest rows of the usable samples; row i is sample i of this reader."""
         manifest = read_manifest(self.folder)
         return manifest[manifest["status"] == OK].reset_index(drop=True)

@@ -308,10 +308,12 @@ def _place(path: Path, file: h5py.File, name: str, table: Table, size: int) -> _
     if not kind_fits or data.ndim != 1 + len(table.rest) or data.shape[1:] != table.rest:
         wanted = f"{table.dtype} (n, {', '.join(map(str, table.rest))})"
         raise ShardError(path, name, expected=wanted, found=f"{data.dtype} {data.shape}")
-    offset = data.id.get_offset() if data.size else 0
-    if offset is None or offset + data.nbytes > size:
-        raise ShardError(path, name, expected=f"{data.nbytes} bytes", found="the file's end before")
     row_bytes = data.dtype.itemsize * math.prod(table.rest)
+    # Counted here: h5py counts in 64 bits, where 2**61 rows of 8 bytes are none.
+    n_bytes = data.shape[0] * row_bytes
+    offset = data.id.get_offset() if n_bytes else 0
+    if offset is None or offset + n_bytes > size:
+        raise ShardError(path, name, expected=f"{n_bytes} bytes", found="the file's end before")
     return _Place(offset, data.dtype, data.shape, row_bytes)
 
 

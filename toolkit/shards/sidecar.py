@@ -48,7 +48,7 @@ def read_sidecar(folder: Path, number: int) -> Sidecar:
             n_bytes=int(data["n_bytes"]),
             rows=[dict(row) for row in data["rows"]],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ShardError(path, "content", expected="all fields", found=repr(error)) from error
     if sidecar.shard != number:
         found = f"that of shard {sidecar.shard}"
