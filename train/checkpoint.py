@@ -1,5 +1,9 @@
 """The state of a training on disk: tensors and plain values, whole or absent."""
 
+import errno
+import logging
+import os
+import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,8 +16,12 @@ from train.config import FREE_ON_RESUME, TrainConfig, list_differences
 from train.errors import CheckpointError
 from train.files import RunFolder, write_atomically
 
+log = logging.getLogger(__name__)
+
 FORMAT_NAME = "ctxtool-checkpoint"
 FORMAT_VERSION = 1
+# A damaged checkpoint is kept under another name, which no later start takes for one.
+DAMAGED = ".damaged"
 
 
 @dataclass(frozen=True)
@@ -71,10 +79,31 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint atomically."""
+    """Write a checkpoint atomically; ``CheckpointError`` naming the file if it cannot be."""
     state = {"format": FORMAT_NAME, "version": FORMAT_VERSION, **vars(checkpoint)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda aside: torch.save(state, aside))
+    try:
+        write_atomically(path, lambda aside: _save(state, aside))
+    # torch hides what the disk said behind an error of its own zip writer.
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise CheckpointError(
+            f"checkpoint {path} cannot be written: {cause.strerror or cause};"
+            f" {_advise_space(cause)}earlier checkpoints are whole, and --resume goes on from the"
+            " last one"
+        ) from error
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    with path.open("wb") as file:
+        torch.save(state, file)
+
+
+def _advise_space(error: OSError) -> str:
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "make room on the disk; " if error.errno in full else ""
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -82,14 +111,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises ``CheckpointError`` naming the file when it is damaged, foreign or of another version.
     """
+    _check_sums(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     # Foreign bytes make torch raise a dozen kinds, among them of modules it keeps to itself.
     except Exception as error:
+        if type(error).__name__ == "UnpicklingError":
+            raise CheckpointError(
+                f"{path} holds more than tensors and plain values, such as code that would run when"
+                " it is read: it is refused; only checkpoints written by train.run are read"
+            ) from error
         first = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(
-            f"{path} is not a readable checkpoint ({first}); remove it to go on from the one before"
-        ) from error
+        raise CheckpointError(f"{path} is not a readable checkpoint ({first})") from error
     found = (state.get("format"), state.get("version")) if isinstance(state, dict) else (None, None)
     if found != (FORMAT_NAME, FORMAT_VERSION):
         raise CheckpointError(
@@ -101,9 +134,63 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} lacks the entry {error} of a checkpoint") from error
 
 
+def _check_sums(path: Path) -> None:
+    """Compare every entry with its checksum: torch writes them and never looks at them again."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} is not a readable checkpoint ({error.strerror or error})"
+        ) from error
+    # What the standard library raises depends on which bytes are wrong.
+    except Exception as error:
+        raise CheckpointError(f"{path} is not a readable checkpoint ({error})") from error
+    if damaged is not None:
+        raise CheckpointError(
+            f"{path} is not a readable checkpoint (the checksum of its part {damaged} is wrong)"
+        )
+
+
+def read_latest(folder: RunFolder) -> tuple[Path, Checkpoint] | None:
+    """Read the newest checkpoint that can be read, the best as a last resort; None without any.
+
+    One passed over is told in a warning.  Raises ``CheckpointError`` if there are some and none
+    can be read.
+    """
+    best = [folder.best] if folder.best.exists() else []
+    paths = [*reversed(folder.list_checkpoints()), *best]
+    passed_over: list[str] = []
+    for path in paths:
+        try:
+            checkpoint = read_checkpoint(path)
+        except CheckpointError as error:
+            passed_over.append(str(error))
+            continue
+        for sentence in passed_over:
+            log.warning("%s; going on from the one before, %s", sentence, path)
+        return path, checkpoint
+    if passed_over:
+        raise CheckpointError(
+            f"none of the {len(paths)} checkpoints in {folder.checkpoints} can be read, the newest:"
+            f" {passed_over[0]}; put a copy back, or begin a new run with another --out"
+        )
+    return None
+
+
+def set_damaged_aside(folder: RunFolder, used: Path) -> None:
+    """Rename the checkpoints newer than the one used: they were found to be damaged.
+
+    Under their names they would be counted among the last few that are kept.
+    """
+    newer = [path for path in folder.list_checkpoints() if used == folder.best or path > used]
+    for path in newer:
+        path.replace(f"{os.fspath(path)}{DAMAGED}")
+
+
 def prune_checkpoints(folder: RunFolder, keep: int) -> None:
     """Remove all but the last ``keep`` checkpoints; the best stays."""
-    for path in sorted(folder.checkpoints.glob("step-*.pt"))[:-keep]:
+    for path in folder.list_checkpoints()[:-keep]:
         path.unlink()
 
 

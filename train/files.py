@@ -1,43 +1,19 @@
 """Files of a run: each is whole or absent, whenever the power goes."""
 
 import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolkit.shards.files import write_atomically, write_json
 from train.errors import TrainError
 
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file aside; it gets the name ``path`` when it is safe on the disk."""
-    aside = path.with_name(f".{path.name}.writing")
-    try:
-        write(aside)
-        _flush(aside)
-        aside.replace(path)
-        _flush(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+__all__ = ["RunFolder", "write_atomically", "write_json", "write_text"]
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     write_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8"))
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write a JSON file atomically, readable by people."""
-    write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
 @dataclass(frozen=True)
@@ -86,9 +62,24 @@ class RunFolder:
         """The folder of TensorBoard events."""
         return self.path / "tensorboard"
 
+    @property
+    def lock(self) -> Path:
+        """The file that the process which trains holds locked."""
+        return self.path / ".training.lock"
+
+    def list_checkpoints(self) -> list[Path]:
+        """Return the checkpoints by step, the latest last; without the best."""
+        return sorted(self.checkpoints.glob("step-*.pt"))
+
     def latest(self) -> Path | None:
         """Return the checkpoint of the highest step, None without any."""
-        return max(self.checkpoints.glob("step-*.pt"), default=None)
+        return max(self.list_checkpoints(), default=None)
+
+    def remove_leftovers(self) -> None:
+        """Remove half-written files of processes that were killed; only under the lock."""
+        for folder in (self.path, self.checkpoints):
+            for path in folder.glob(".*.writing"):
+                path.unlink(missing_ok=True)
 
     def read_json(self, path: Path) -> dict[str, Any]:
         """Read one of the JSON files; raises ``TrainError`` naming the file."""

@@ -1,6 +1,7 @@
 """One training from settings to a finished run folder; the command and the ablations call this."""
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from train.distributed import World, explain_lost_ranks, open_world, wait_for_ra
 from train.environment import append_environment, describe_environment
 from train.errors import TrainError
 from train.files import RunFolder, write_json, write_text
+from train.lock import hold_folder
 from train.loop import Trainer
 from train.models import count_parameters
 from train.prepare import Prepared, prepare
@@ -44,18 +46,22 @@ def run_job(job: Job) -> RunFolder:
     with catch_stop() as stop, open_world(job.config.run.device) as world:
         _check_folder(folder, job)
         prepared = prepare(job.config, job.dataset)
-        _set_up_torch(prepared.config)
-        trainer = Trainer(prepared, world, folder, stop)
-        resumed = job.resume and trainer.resume()
-        if world.is_main:
-            _open_folder(folder, prepared, world)
-        _tell_start(trainer, resumed)
-        with explain_lost_ranks(world):
-            progress = trainer.run()
-        if world.is_main:
-            finish(folder, prepared, trainer, progress)
-        wait_for_ranks(world)
+        with hold_folder(folder) if world.is_main else nullcontext(), explain_lost_ranks(world):
+            _train(folder, prepared, Trainer(prepared, world, folder, stop), resume=job.resume)
     return folder
+
+
+def _train(folder: RunFolder, prepared: Prepared, trainer: Trainer, *, resume: bool) -> None:
+    world = trainer.world
+    _set_up_torch(prepared.config)
+    resumed = resume and trainer.resume()
+    if world.is_main:
+        _open_folder(folder, prepared, world)
+    _tell_start(trainer, resumed)
+    progress = trainer.run()
+    if world.is_main:
+        finish(folder, prepared, trainer, progress)
+    wait_for_ranks(world)
 
 
 def _check_folder(folder: RunFolder, job: Job) -> None:

@@ -12,7 +12,8 @@ from train.checkpoint import (
     Checkpoint,
     check_same_run,
     prune_checkpoints,
-    read_checkpoint,
+    read_latest,
+    set_damaged_aside,
     write_checkpoint,
 )
 from train.clock import Clock
@@ -23,7 +24,7 @@ from train.distributed import (
     sum_over_ranks,
     wait_for_ranks,
 )
-from train.errors import DivergedError, Interrupted
+from train.errors import CheckpointError, DivergedError, Interrupted
 from train.files import RunFolder
 from train.learner import Learner
 from train.metrics import N_COLUMNS, Tally
@@ -64,14 +65,17 @@ class Trainer:
         return self.progress.epoch * self.n_steps + self.progress.step
 
     def resume(self) -> bool:
-        """Go on from the latest checkpoint of the folder; False if there is none.
+        """Go on from the latest readable checkpoint of the folder; False if there is none.
 
-        Raises ``CheckpointError`` if it is damaged or belongs to another run.
+        Raises ``CheckpointError`` if all are damaged, or if it belongs to another run.
         """
-        path = self.folder.latest()
-        if path is None:
+        found = read_latest(self.folder)
+        self._check_same_state(found[1] if found else None)
+        if found is None:
             return False
-        saved = read_checkpoint(path)
+        path, saved = found
+        if self.world.is_main:
+            set_damaged_aside(self.folder, path)
         check_same_run(saved, self.config, self.prepared.data, self.world.size)
         self.learner.load(saved.model, saved.optimiser, saved.ema)
         self.progress = Progress.from_dict(saved.progress)
@@ -81,6 +85,17 @@ class Trainer:
             state = saved.device_rng[self.world.rank].clone()
             torch.cuda.set_rng_state(state, self.world.device)
         return True
+
+    def _check_same_state(self, saved: Checkpoint | None) -> None:
+        """Raise ``CheckpointError`` unless all ranks found the same state; they wait here."""
+        place = [saved.progress["epoch"], saved.progress["step"]] if saved else [-1, -1]
+        places = gather_over_ranks(torch.tensor(place), self.world)
+        if not bool((places == places[0]).all()):
+            told = ", ".join(f"epoch {epoch} step {step}" for epoch, step in places.tolist())
+            raise CheckpointError(
+                f"the ranks find different checkpoints in {self.folder.path} ({told}): the run"
+                " folder must lie on a disk that all machines share"
+            )
 
     def run(self) -> Progress:
         """Train to the end; raises ``Interrupted`` after saving when a signal came."""
@@ -205,7 +220,8 @@ class Trainer:
             record |= {f"val_{name}": value for name, value in self._validate().items()}
         is_best = progress.finish_epoch(record)
         self.recorder.write_epoch(record, optim.epochs)
-        self._save(self._step_file(), *([self.folder.best] if is_best else []))
+        # The best first: after a kill between the two, the end of the epoch is done again.
+        self._save(*([self.folder.best] if is_best else []), self._step_file())
 
     def _validate(self) -> dict[str, float]:
         share_buffers(self.learner.judged, self.world)

@@ -50,7 +50,7 @@ def load_run(run: Path, checkpoint: str | Path = "last", device: str = "auto") -
     """
     folder = RunFolder(Path(run))
     path = find_checkpoint(folder, checkpoint)
-    saved = read_checkpoint(path)
+    saved = _read(path, folder)
     config, data = _settings_of(path, saved)
     forward = Forward(choose_device(device), config.data, config.run.amp == "bf16")
     model = _build(path, saved, config, data)
@@ -58,6 +58,18 @@ def load_run(run: Path, checkpoint: str | Path = "last", device: str = "auto") -
         use_channels_last(model)
     model.to(forward.device).eval()
     return SavedRun(folder, path, int(saved.progress["epoch"]), config, data, model, forward)
+
+
+def _read(path: Path, folder: RunFolder) -> Checkpoint:
+    """Read a checkpoint; what to use instead is told, as it would give other figures."""
+    try:
+        return read_checkpoint(path)
+    except CheckpointError as error:
+        others = [str(p) for p in (*folder.list_checkpoints(), folder.best) if p.exists()]
+        others = [other for other in others if other != str(path)]
+        if not others:
+            raise
+        raise CheckpointError(f"{error}; others to choose are {', '.join(others)}") from error
 
 
 def find_checkpoint(folder: RunFolder, checkpoint: str | Path) -> Path:

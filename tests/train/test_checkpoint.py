@@ -57,11 +57,11 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def fail(state, target):
-        target.write_bytes(b"half")
+        target.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(CheckpointError, match=r"step-1\.pt cannot be written: disk full; earlier"):
         write_checkpoint(path, make_checkpoint())
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["step-1.pt"]
@@ -75,7 +75,7 @@ class Evil:
 def test_a_file_that_would_run_code_is_refused(tmp_path, capsys):
     path = tmp_path / "evil.pt"
     torch.save({"format": Evil()}, path)
-    with pytest.raises(CheckpointError, match=re.escape(f"{path} is not a readable checkpoint")):
+    with pytest.raises(CheckpointError, match=re.escape(f"{path} holds more than tensors")):
         read_checkpoint(path)
     assert "code ran" not in capsys.readouterr().out
 
@@ -86,7 +86,7 @@ def test_a_cut_file_is_named(tmp_path, share):
     write_checkpoint(path, make_checkpoint())
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(CheckpointError, match=r"not a readable checkpoint .*remove it"):
+    with pytest.raises(CheckpointError, match=r"step-1\.pt is not a readable checkpoint"):
         read_checkpoint(path)
 
 

@@ -47,6 +47,7 @@ def finished(tiny_dataset, tmp_path_factory):
 def test_a_run_leaves_everything_that_tells_of_it(finished):
     names = {path.name for path in finished.path.iterdir()}
     assert names == {
+        ".training.lock",
         "checkpoints",
         "config.json",
         "confusion.png",
