@@ -13,6 +13,7 @@ from toolkit.commands.extract import (
     extract_ntu,
     extract_openpose,
 )
+from toolkit.commands.finalize import finalize
 from toolkit.commands.look import info, inspect, verify
 from toolkit.commands.synthesize import synthesize
 from toolkit.errors import CtxtoolError
@@ -55,6 +56,7 @@ for command in (
     extract_kinetics,
     build_kinetics_motion,
     extract_openpose,
+    finalize,
     synthesize,
     inspect,
     verify,

@@ -3,17 +3,19 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from toolkit.build.parts import Part, list_samples
 from toolkit.build.plan import Plan, PlannedSample
 
 _NO_SUBSET = "-"
 
 
-def describe_plan(plan: Plan, finished: Collection[int] = ()) -> str:
+def describe_plan(plan: Plan, finished: Collection[int] = (), part: Part | None = None) -> str:
     """Return the counts of a plan: samples, shards, reasons known beforehand, splits, classes.
 
-    ``finished`` are the shards that are done and would be left as they are.
+    ``finished`` are the shards that are done and would be left as they are.  Of a ``part`` only
+    the samples of its shards count.
     """
-    samples = plan.samples
+    samples = list_samples(plan, part)
     work = [s for s in samples if not s.reason and s.shard not in finished]
     n_done = sum(s.shard in finished for s in samples)
     reasons = Counter(sample.reason for sample in samples if sample.reason)

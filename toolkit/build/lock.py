@@ -19,6 +19,7 @@ except ImportError:  # Windows: treated as a file system that knows no locks.
 logger = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
+_PLANNING_FILE = ".planning.lock"
 _CANNOT_LOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 _LONGEST_HOLDER = 200
 # Nothing is written through a link that somebody laid here.
@@ -47,8 +48,18 @@ def locked(out: Path, part: tuple[int, int] | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def _held(path: Path, what: str, who: str, *, shared: bool) -> Iterator[None]:
-    handle = _take(path, what, shared=shared)
+def planning(out: Path) -> Iterator[None]:
+    """Let one part after the other look at the plan and extend it; waits for its turn.
+
+    For holders of a part, see ``locked``.
+    """
+    with _held(out / _PLANNING_FILE, f"the plan in {out}", "", shared=False, wait=True):
+        yield
+
+
+@contextmanager
+def _held(path: Path, what: str, who: str, *, shared: bool, wait: bool = False) -> Iterator[None]:
+    handle = _take(path, what, shared=shared, wait=wait)
     try:
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         holder = f"{who}process {os.getpid()} on {socket.gethostname()} since {since}"
@@ -62,12 +73,12 @@ def _held(path: Path, what: str, who: str, *, shared: bool) -> Iterator[None]:
         os.close(handle)
 
 
-def _take(path: Path, what: str, *, shared: bool) -> int:
+def _take(path: Path, what: str, *, shared: bool, wait: bool) -> int:
     """Return an open handle that holds the lock; no child process inherits it."""
     while True:
         handle = os.open(path, _OPEN, 0o666)
         try:
-            _lock(handle, what, shared=shared)
+            _lock(handle, what, shared=shared, wait=wait)
             if _is_at(path, handle):
                 return handle
         except BaseException:
@@ -76,11 +87,12 @@ def _take(path: Path, what: str, *, shared: bool) -> int:
         os.close(handle)  # The holder before has just removed it: what is locked has no name.
 
 
-def _lock(handle: int, what: str, *, shared: bool) -> None:
+def _lock(handle: int, what: str, *, shared: bool, wait: bool) -> None:
     try:
         if fcntl is None:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise OutputInUseError(
             f"{what} is being written by {_read_holder(handle)}: wait for it or choose another"

@@ -14,6 +14,7 @@ from toolkit.errors import REASONS, DataNotFoundError
 if TYPE_CHECKING:
     from toolkit.build.ledger import Ledger
     from toolkit.build.options import BuildOptions
+    from toolkit.build.parts import Part
     from toolkit.build.plan import Plan
     from toolkit.build.run import BuildSettings
     from toolkit.samples import DataSet
@@ -32,6 +33,29 @@ def _check_frame_size(_ctx: click.Context, _param: click.Parameter, size: int) -
     if size and (size < 16 or size % 2):
         raise click.BadParameter(f"{size} is neither 0 nor an even number from 16")
     return size
+
+
+def _check_scheduler(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+    # Whoever names no scheduler loads nothing for one.
+    if text is None:
+        return None
+    from toolkit.build.cluster import check_scheduler
+
+    try:
+        return check_scheduler(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _parse_part(_ctx: click.Context, _param: click.Parameter, text: str | None) -> "Part | None":
+    if text is None:
+        return None
+    from toolkit.build.parts import Part
+
+    try:
+        return Part.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 _PICTURE_OPTIONS = [
@@ -53,6 +77,14 @@ _PICTURE_OPTIONS = [
         help="JPEG quality of the stored pictures.",
     ),
 ]
+
+ALLOW = click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(["all", *REASONS]),
+    metavar="REASON",
+    help="Exit with 0 even if recordings failed for this reason; 'all' allows any. Repeatable.",
+)
 
 _RUN_OPTIONS = [
     click.option(
@@ -77,18 +109,25 @@ _RUN_OPTIONS = [
         help="Processes at work; the result does not depend on it.  [default: one a core]",
     ),
     click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        callback=_check_scheduler,
+        help="Let the workers of this dask scheduler do the work, tcp://HOST:PORT, or try it with"
+        " local-cluster:N workers on this machine.",
+    ),
+    click.option(
+        "--part",
+        metavar="I/N",
+        callback=_parse_part,
+        help="Make only part I of N of the shards; when all are made, 'ctxtool finalize' ends it.",
+    ),
+    click.option(
         "--limit",
         type=click.IntRange(1),
         help="Plan only the first N recordings; what is planned already stays.",
     ),
     click.option("--overwrite", is_flag=True, help="Forget an earlier build in --out."),
-    click.option(
-        "--allow",
-        multiple=True,
-        type=click.Choice(["all", *REASONS]),
-        metavar="REASON",
-        help="Exit with 0 even if recordings failed for this reason; 'all' allows any. Repeatable.",
-    ),
+    ALLOW,
     click.option(
         "--dry-run",
         is_flag=True,
@@ -103,6 +142,8 @@ class RunChoices:
 
     out: Path
     n_jobs: int | None
+    scheduler: str | None
+    part: "Part | None"
     limit: int | None
     overwrite: bool
     allow: tuple[str, ...]
@@ -111,7 +152,22 @@ class RunChoices:
     @classmethod
     def take(cls, given: dict[str, Any]) -> "RunChoices":
         """Take one's own options out of a command's keyword arguments."""
-        return cls(**{name: given.pop(name) for name in cls.__dataclass_fields__})
+        run = cls(**{name: given.pop(name) for name in cls.__dataclass_fields__})
+        run.refuse_contradictions()
+        return run
+
+    def refuse_contradictions(self) -> None:
+        """Raise click's usage error where two choices cannot both be had."""
+        if self.part and self.scheduler:
+            raise click.UsageError(
+                "--part and --scheduler are two ways to spread the work: name one"
+            )
+        if self.part and self.overwrite:
+            raise click.UsageError(
+                "--overwrite would remove what other parts make: remove the output folder instead"
+            )
+        if self.scheduler and self.n_jobs:
+            raise click.UsageError("--jobs has no effect beside --scheduler: its workers count")
 
     def settings(self) -> "BuildSettings":
         """Return what the library calls these choices."""
@@ -119,7 +175,14 @@ class RunChoices:
 
         from toolkit.build.run import BuildSettings
 
-        return BuildSettings(self.out, self.n_jobs or cpu_count(), self.overwrite, self.limit)
+        return BuildSettings(
+            self.out,
+            self.n_jobs or cpu_count(),
+            self.overwrite,
+            self.limit,
+            self.part,
+            self.scheduler,
+        )
 
 
 def extraction_options(*, out: str) -> Callable[[Command], Command]:
@@ -144,7 +207,7 @@ def extraction_options(*, out: str) -> Callable[[Command], Command]:
 def extract(data: "DataSet", options: "BuildOptions", run: RunChoices) -> None:
     """Plan, build and report; exits with 3 when recordings failed that were not allowed to."""
     from toolkit.build.describe import describe_plan
-    from toolkit.build.run import list_finished, plan_build, run_build
+    from toolkit.build.run import list_finished, plan_build
 
     for notice in data.notices:
         logger.warning("%s", notice)
@@ -153,34 +216,67 @@ def extract(data: "DataSet", options: "BuildOptions", run: RunChoices) -> None:
             f"{data.name}: none of the recordings found belongs to this data set"
         )
     settings = run.settings()
-    plan = plan_build(data, options, settings)
     if run.dry_run:
-        click.echo(describe_plan(plan, list_finished(plan, settings)))
-        return
-    with SampleBar(len(plan.samples)) as progress:
-        ledger = run_build(plan, settings, progress.update)
-    _report(plan, ledger, run)
+        plan = plan_build(data, options, settings)
+        click.echo(describe_plan(plan, list_finished(plan, settings), settings.part))
+    elif run.part:
+        _extract_part(data, options, run, run.part)
+    else:
+        _extract_whole(data, options, run)
 
 
-def _report(plan: "Plan", ledger: "Ledger", run: RunChoices) -> None:
-    click.echo(f"{run.out}: {ledger}")
-    _report_split(plan, run)
-    refused = ledger.not_allowed(run.allow)
+def _extract_whole(data: "DataSet", options: "BuildOptions", run: RunChoices) -> None:
+    from toolkit.build.lock import locked
+    from toolkit.build.run import plan_build, run_build
+
+    settings = run.settings()
+    with locked(run.out):
+        plan = plan_build(data, options, settings)
+        with SampleBar(len(plan.samples)) as progress:
+            ledger = run_build(plan, settings, progress.update)
+    report_build(run.out, plan, ledger, run.allow)
+
+
+def _extract_part(data: "DataSet", options: "BuildOptions", run: RunChoices, part: "Part") -> None:
+    from toolkit.build.lock import locked
+    from toolkit.build.parts import list_samples
+    from toolkit.build.run import plan_part, run_part
+
+    settings = run.settings()
+    with locked(run.out, (part.index, part.count)):
+        plan = plan_part(data, options, settings)
+        with SampleBar(len(list_samples(plan, part))) as progress:
+            ledger = run_part(plan, settings, progress.update)
+    click.echo(f"{run.out}: part {part} is done: {ledger}")
+    click.echo(f"when all parts are done: ctxtool finalize {run.out}")
+    refuse_failures(run.out, ledger, run.allow)
+
+
+def report_build(out: Path, plan: "Plan", ledger: "Ledger", allow: tuple[str, ...]) -> None:
+    """Tell what became of a finished build; exits with 3 as ``refuse_failures`` does."""
+    click.echo(f"{out}: {ledger}")
+    _report_split(out, plan)
+    refuse_failures(out, ledger, allow)
+
+
+def refuse_failures(out: Path, ledger: "Ledger", allow: tuple[str, ...]) -> None:
+    """Exit with 3 when recordings failed for a reason that is not allowed."""
+    refused = ledger.not_allowed(allow)
     if refused:
-        allow = " ".join(f"--allow {reason}" for reason in refused)
+        options = " ".join(f"--allow {reason}" for reason in refused)
         click.echo(
             f"Not all planned recordings are usable; each has its reason in the manifest"
-            f" (ctxtool inspect {run.out}). To accept this, add: {allow}",
+            f" (ctxtool inspect {out}). To accept this, add: {options}",
             err=True,
         )
         raise SystemExit(EXIT_NOT_ALL_OK)
 
 
-def _report_split(plan: "Plan", run: RunChoices) -> None:
+def _report_split(out: Path, plan: "Plan") -> None:
     from toolkit.shards import OK, SPLIT_PREFIX, read_manifest
 
     split = plan.header.default_split
-    manifest = read_manifest(run.out)
+    manifest = read_manifest(out)
     usable = manifest[manifest["status"] == OK]
     counts = usable[SPLIT_PREFIX + split].value_counts()
     parts = ", ".join(f"{subset} {n}" for subset, n in sorted(counts.items(), reverse=True))

@@ -1,0 +1,94 @@
+"""The end of a build: every planned sample accounted for, manifest and ``dataset.json`` written."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from toolkit.build.ledger import Ledger
+from toolkit.build.parts import forget_count, name_parts, read_count
+from toolkit.build.plan import NO_SHARD, Plan
+from toolkit.build.plan_file import read_plan
+from toolkit.build.tasks import Rows, list_tasks, sort_out
+from toolkit.errors import DataNotFoundError, PlanError
+from toolkit.shards.dataset import DatasetInfo
+from toolkit.shards.manifest import SPLIT_PREFIX, manifest_frame, write_manifest
+from toolkit.shards.schema import PLAN_FILE
+
+_MOST_NAMED = 20
+
+
+def finalize_build(out: Path) -> tuple[Plan, Ledger]:
+    """Write manifest and ``dataset.json`` of a build whose shards are all made.
+
+    Raises ``DataNotFoundError`` where nothing was planned, and ``PlanError`` naming the shards
+    that are not done and, where it is known, the parts that have to run.
+    """
+    plan = read_plan(out)
+    if plan is None:
+        raise DataNotFoundError(
+            f"{out} holds no {PLAN_FILE}: nothing was built there; begin with an extracting command"
+        )
+    rows, left = sort_out(list_tasks(plan, out))
+    if left:
+        raise PlanError(_say_missing([task.number for task in left], out))
+    return plan, finish(plan, rows, out)
+
+
+def finish(plan: Plan, rows: Rows, out: Path) -> Ledger:
+    """Write what makes a folder of shards a data set; ``rows`` are those of all shards.
+
+    Raises ``ValueError`` unless every planned sample has its row.
+    """
+    rows = [*known_rows(plan), *rows]
+    ledger = Ledger(len(plan.samples))
+    ledger.add(rows)
+    ledger.check()
+    write_manifest(_manifest(plan, rows), out)
+    _describe(plan, ledger).write(out)
+    forget_count(out)
+    return ledger
+
+
+def _describe(plan: Plan, ledger: Ledger) -> DatasetInfo:
+    header = plan.header
+    return DatasetInfo(
+        name=header.name,
+        format_version=header.format_version,
+        toolkit_version=header.toolkit_version,
+        fingerprint=plan.fingerprint,
+        parameters=header.options.to_dict(),
+        layout=header.layout,
+        class_names=header.class_names,
+        splits=header.splits,
+        default_split=header.default_split,
+        counts={"planned": ledger.planned, **ledger.outcomes},
+    )
+
+
+def known_rows(plan: Plan) -> Rows:
+    """Return the rows of samples that need no work: their reason is known from the listing."""
+    return [
+        {**row.columns(), "status": row.reason, "detail": row.detail}
+        for row in plan.samples
+        if row.shard == NO_SHARD
+    ]
+
+
+def _manifest(plan: Plan, rows: Rows) -> pd.DataFrame:
+    """Join results with what the plan now says of splits and names: those may change freely."""
+    planned = {row.sample_id: row for row in plan.samples}
+    full = []
+    for row in rows:
+        source = planned[row["sample_id"]]
+        splits = {SPLIT_PREFIX + split: subset for split, subset in source.subsets.items()}
+        full.append({**source.facts, **splits, **row, **source.columns()})
+    return manifest_frame(full, plan.header.splits)
+
+
+def _say_missing(shards: list[int], out: Path) -> str:
+    names = ", ".join(map(str, shards[:_MOST_NAMED]))
+    more = f" and {len(shards) - _MOST_NAMED} more" if len(shards) > _MOST_NAMED else ""
+    count = read_count(out)
+    parts = f"--part {', --part '.join(name_parts(shards, count))}" if count else ""
+    run = f"run the command with {parts}, or without --part" if count else "run the command again"
+    return f"{out}: {len(shards)} shards are not done ({names}{more}): {run} to make them"

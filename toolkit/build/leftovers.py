@@ -1,0 +1,57 @@
+"""What killed builds left in an output folder, and what goes when a build begins anew."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from toolkit.build.plan import Plan
+from toolkit.shards.schema import (
+    DATASET_FILE,
+    MANIFEST_FILE,
+    PLAN_FILE,
+    SHARD_FOLDER,
+    shard_name,
+)
+
+
+def remove_output(out: Path) -> None:
+    """Remove what an earlier build left, and nothing else that may lie in the folder."""
+    for name in (DATASET_FILE, MANIFEST_FILE, PLAN_FILE):
+        (out / name).unlink(missing_ok=True)
+    # Sidecars first: a build cut short here must not look done.
+    for pattern in ("[0-9]*.json", "[0-9]*.h5"):
+        for path in (out / SHARD_FOLDER).glob(pattern):
+            path.unlink()
+
+
+def remove_dead(out: Path) -> None:
+    """Remove what killed processes of this machine left half-written; others keep their files."""
+    for path in _unfinished(out):
+        if not _is_alive(int(path.name.split(".")[-2])):
+            path.unlink(missing_ok=True)
+
+
+def remove_unplanned(plan: Plan, out: Path) -> None:
+    """Remove shards that no plan names any more."""
+    planned = {shard_name(number) for number in plan.shards()}
+    for path in (out / SHARD_FOLDER).glob("[0-9]*"):
+        if path.stem not in planned and path.suffix in (".h5", ".json"):
+            path.unlink()
+
+
+def _unfinished(out: Path) -> Iterator[Path]:
+    """Yield files called .NAME.PROCESS.writing or .pictures."""
+    for path in (p for folder in (out, out / SHARD_FOLDER) for p in folder.glob(".*")):
+        parts = path.name.split(".")
+        if parts[-1] in ("writing", "pictures") and parts[-2].isdecimal():
+            yield path
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # It runs, as another user.
+    return True

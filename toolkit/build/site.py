@@ -1,0 +1,94 @@
+"""Does a machine see what the build sees: the same versions, output folder and raw files?"""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import h5py
+
+from toolkit import __version__
+from toolkit.build.plan import PlannedSample, Stamp
+from toolkit.build.tasks import Rows
+from toolkit.build.worker import ShardTask, build_shard
+from toolkit.errors import CtxtoolError
+from toolkit.shards.schema import PLAN_FILE, SHARD_FOLDER
+
+
+class UnfitMachineError(CtxtoolError):
+    """A machine would make other bytes, or sees other files, than the one that asked it."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What every machine at work on a build must have alike."""
+
+    versions: Mapping[str, str]
+    plan: Stamp
+
+    @classmethod
+    def here(cls, out: Path) -> "Site":
+        """Look at this machine and at the plan in the output folder."""
+        return cls(read_versions(), Stamp.of(out / PLAN_FILE))
+
+    def check(self, task: ShardTask) -> None:
+        """Raise ``UnfitMachineError`` unless this machine can do the task as well as the asker."""
+        problem = (
+            _compare_versions(self.versions)
+            or _compare_output(self.plan, task.folder)
+            or _find_missing(task)
+        )
+        if problem:
+            raise UnfitMachineError(f"{_name_machine()} {problem}")
+
+
+def build_on_site(task: ShardTask, site: Site) -> Rows:
+    """Make a shard on a machine that is fit for it; see ``build_shard``."""
+    site.check(task)
+    return build_shard(task)
+
+
+@cache
+def read_versions() -> dict[str, str]:
+    """Return the versions of everything that decides the bytes of a shard."""
+    libraries = {name: version(name) for name in ("av", "simplejpeg", "numpy")}
+    return {"ctxtool": __version__, "HDF5": h5py.version.hdf5_version, **libraries}
+
+
+def _compare_versions(wanted: Mapping[str, str]) -> str:
+    here = read_versions()
+    for name, value in wanted.items():
+        if here.get(name) != value:
+            return (
+                f"has {name} {here.get(name)}, the machine that asks has {value}: install the"
+                " same one, or the bytes may differ"
+            )
+    return ""
+
+
+def _compare_output(plan: Stamp, out: Path) -> str:
+    here = Stamp.of(out / PLAN_FILE)
+    if here != plan:
+        return f"does not see the output folder {out} of this build: it must be a shared one"
+    if not os.access(out / SHARD_FOLDER, os.W_OK | os.X_OK):
+        return f"may not write into {out / SHARD_FOLDER}"
+    return ""
+
+
+def _find_missing(task: ShardTask) -> str:
+    """Tell of raw files that are all gone: one that is gone is a matter of its recording."""
+    wanted = [path for row in task.samples if not row.superseded for path in _raw_files(row)]
+    if not wanted or any(map(os.path.exists, wanted)):
+        return ""
+    return f"sees no raw file of shard {task.number}, for one not {wanted[0]}: mount them there"
+
+
+def _raw_files(row: PlannedSample) -> list[str]:
+    return [stamp.path for stamp in (row.poses, row.video) if stamp.path]
+
+
+def _name_machine() -> str:
+    return f"worker on {socket.gethostname()} (process {os.getpid()})"

@@ -1,0 +1,86 @@
+"""The shards of a plan as tasks: which are done, which have to be made."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from toolkit.build.isolation import SampleLimits
+from toolkit.build.parts import Part
+from toolkit.build.plan import Plan
+from toolkit.build.worker import ShardTask
+from toolkit.errors import ShardError
+from toolkit.shards.sidecar import Sidecar, read_sidecar, shard_path, sidecar_path
+
+logger = logging.getLogger(__name__)
+
+Rows = list[dict[str, Any]]
+
+
+def list_tasks(
+    plan: Plan,
+    out: Path,
+    *,
+    part: Part | None = None,
+    owner: int | None = None,
+    limits: SampleLimits | None = None,
+) -> Iterator[ShardTask]:
+    """Yield the task of every shard, or of every shard of a part, in the order of their numbers.
+
+    ``owner`` is the process of this machine that the work is for; ``limits`` are those of each
+    recording.
+    """
+    fingerprints = plan.fingerprints()
+    header = plan.header
+    for number, samples in sorted(plan.shards().items()):
+        if part is None or number in part:
+            yield ShardTask(
+                folder=out,
+                number=number,
+                fingerprint=fingerprints[number],
+                layout=header.layout,
+                options=header.options,
+                samples=tuple(samples),
+                owner=owner,
+                limits=limits,
+            )
+
+
+def sort_out(tasks: Iterable[ShardTask]) -> tuple[Rows, list[ShardTask]]:
+    """Return the manifest rows of the tasks that are done, and the tasks that are left."""
+    rows, left = [], []
+    for task in tasks:
+        done = read_finished(task)
+        if done is None:
+            left.append(task)
+        else:
+            rows.extend(done)
+    return rows, left
+
+
+def read_finished(task: ShardTask) -> Rows | None:
+    """Return the rows of a shard that is done, None if it has to be made."""
+    if not sidecar_path(task.folder, task.number).exists():
+        return None
+    try:
+        sidecar = read_sidecar(task.folder, task.number)
+    except ShardError as error:
+        logger.warning("shard %d has to be made again: %s", task.number, error)
+        return None
+    problem = _mismatch(task, sidecar)
+    if problem:
+        logger.warning("shard %d has to be made again: %s", task.number, problem)
+        return None
+    live = {row.sample_id for row in task.samples if not row.superseded}
+    return [dict(row) for row in sidecar.rows if row["sample_id"] in live]
+
+
+def _mismatch(task: ShardTask, sidecar: Sidecar) -> str:
+    path = shard_path(task.folder, task.number)
+    if sidecar.fingerprint != task.fingerprint:
+        return "its sidecar belongs to another plan"
+    if not path.exists():
+        return f"{path} is gone"
+    if path.stat().st_size != sidecar.n_bytes:
+        return f"{path} has {path.stat().st_size} bytes, its sidecar says {sidecar.n_bytes}"
+    return ""
