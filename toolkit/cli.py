@@ -15,6 +15,7 @@ from toolkit.commands.extract import (
 )
 from toolkit.commands.finalize import finalize
 from toolkit.commands.look import info, inspect, verify
+from toolkit.commands.show import report
 from toolkit.commands.synthesize import synthesize
 from toolkit.errors import CtxtoolError
 
@@ -60,6 +61,7 @@ for command in (
     synthesize,
     inspect,
     verify,
+    report,
     info,
 ):
     cli.add_command(command)

@@ -59,6 +59,7 @@ def dataset_facts(folder: Path) -> dict[str, Any]:
             "present": joints.present_shares(),
             "quantity": joints.quantity,
             "by_joint": joints.joint_means(),
+            "levels": joints.level_counts(),
         },
         "classes": _classes(manifest, info),
     }
