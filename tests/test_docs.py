@@ -44,7 +44,7 @@ EXTRACTIONS = ("extract-ntu", "extract-kinetics", "build-kinetics-motion", "extr
 # Base classes whose own reason no recording gets, and a table that stops the command.
 NEVER_A_STATUS = {"error", "bad_file", "bad_table"}
 REASON = re.compile(
-    r"(?:bad|missing|no|unknown|listed|too|input)_[a-z]+|misaligned|crashed|timeout"
+    r"(?:bad|missing|no|unknown|listed|too|input)_[a-z]+|misaligned|crashed|timeout|out_of_memory"
 )
 
 

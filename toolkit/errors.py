@@ -22,6 +22,8 @@ REASONS = (
     "misaligned",
     "bad_shard",
     "input_changed",
+    "timeout",
+    "out_of_memory",
     "crashed",
 )
 
@@ -100,6 +102,28 @@ class InputChangedError(SampleError):
     """A source file is gone or is another one than when the build was planned."""
 
     reason: ClassVar[str] = "input_changed"
+
+
+class TimedOutError(SampleError):
+    """Reading a recording shows no sign of life for too long."""
+
+    reason: ClassVar[str] = "timeout"
+
+
+class SampleCrashedError(SampleError):
+    """Reading a recording ended in an error that nobody thought of."""
+
+    reason: ClassVar[str] = "crashed"
+
+
+class SampleProcessError(SampleCrashedError):
+    """The process that read a recording died; what it had read before may be why."""
+
+
+class OutOfMemoryError(SampleProcessError):
+    """Reading a recording takes more memory than it may, or than there is."""
+
+    reason: ClassVar[str] = "out_of_memory"
 
 
 class DataNotFoundError(CtxtoolError):

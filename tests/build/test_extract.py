@@ -27,7 +27,7 @@ KINETICS = BuildOptions(source="kinetics", align="time", bodies="frame", frame_s
 
 def build(out, options, *samples):
     layout = {} if options.source == "ntu" else {"layout": OPENPOSE18}
-    settings = BuildSettings(out)
+    settings = BuildSettings(out, limits=None)
     run_build(plan_build(data_set(*samples, **layout), options, settings), settings, lambda _: None)
     return read_manifest(out).set_index("sample_id")
 

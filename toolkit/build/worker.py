@@ -3,7 +3,8 @@
 import errno
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,9 +12,10 @@ import cv2
 
 from toolkit import clips
 from toolkit.build.extracted import AddPicture, Extracted
+from toolkit.build.isolation import IsolatedSource, SampleLimits
 from toolkit.build.options import BuildOptions
 from toolkit.build.plan import PlannedSample
-from toolkit.errors import CtxtoolError, SampleError, ShardError
+from toolkit.errors import CtxtoolError, SampleError, SampleProcessError, ShardError
 from toolkit.shards.files import rename_durably, sha256_of
 from toolkit.shards.manifest import OK
 from toolkit.shards.reader import ShardReader
@@ -36,7 +38,7 @@ class ShardTask:
     """All that a worker needs to make one shard; small enough to be sent anywhere.
 
     ``owner`` is the process of this machine that asked for it: work that nobody waits for any
-    more is given up.
+    more is given up.  Without ``limits`` recordings are read in the worker's own process.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class ShardTask:
     options: BuildOptions
     samples: tuple[PlannedSample, ...]
     owner: int | None = None
+    limits: SampleLimits | None = field(default_factory=SampleLimits)
 
 
 class OwnerGoneError(CtxtoolError):
@@ -110,9 +113,13 @@ def _refuse_orphaned(task: ShardTask) -> None:
 def _open_source(task: ShardTask) -> SampleSource:
     # What decodes raw recordings is loaded only where there are any.
     if task.options.source == "shards":
+        # Files of ctxtool itself, compared with their digests: no decoder is at risk.
         from toolkit.build.regroup import ShardSource
 
         return ShardSource()
+    if task.limits is not None:
+        wanted = partial(_refuse_orphaned, task)
+        return IsolatedSource(task.layout, task.options, task.limits, wanted)
     from toolkit.build.extract import Extractor
 
     return Extractor(task.layout, task.options)
@@ -121,9 +128,7 @@ def _open_source(task: ShardTask) -> SampleSource:
 def _attempt(source: SampleSource, planned: PlannedSample, writer: ShardWriter) -> dict[str, Any]:
     """Extract one sample into the writer; what is wrong with it becomes its reason."""
     try:
-        with writer.sample_pictures() as add_picture:
-            extracted = source.extract(planned, add_picture)
-            writer.add(extracted.sample)
+        extracted = _extract(source, planned, writer)
     except SampleError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _MACHINE_TROUBLE:
             raise
@@ -142,6 +147,28 @@ def _attempt(source: SampleSource, planned: PlannedSample, writer: ShardWriter) 
         "n_clips": len(clips.tile(n_frames)[0]),
         **extracted.columns,
     }
+
+
+def _extract(source: SampleSource, planned: PlannedSample, writer: ShardWriter) -> Extracted:
+    """Extract one sample into the writer; once more, in a new process, if the process died.
+
+    The samples before may have hurt a process that dies of this one.
+    """
+    try:
+        return _extract_once(source, planned, writer)
+    except SampleProcessError as error:
+        logger.warning("sample %s: %s; trying once more", planned.sample_id, error)
+    try:
+        return _extract_once(source, planned, writer)
+    except SampleProcessError as error:
+        raise type(error)(f"{error}, also when tried again") from error
+
+
+def _extract_once(source: SampleSource, planned: PlannedSample, writer: ShardWriter) -> Extracted:
+    with writer.sample_pictures() as add_picture:
+        extracted = source.extract(planned, add_picture)
+        writer.add(extracted.sample)
+    return extracted
 
 
 def _check_back(path: Path, rows: list[dict[str, Any]]) -> None:

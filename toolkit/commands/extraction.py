@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EXIT_NOT_ALL_OK = 3
+# Below it no decoder starts.
+_LEAST_MEMORY_MIB = 256
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -56,6 +58,12 @@ def _parse_part(_ctx: click.Context, _param: click.Parameter, text: str | None) 
         return Part.parse(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def _check_memory(_ctx: click.Context, _param: click.Parameter, mib: int) -> int:
+    if 0 < mib < _LEAST_MEMORY_MIB:
+        raise click.BadParameter(f"{mib} is neither 0 nor at least {_LEAST_MEMORY_MIB}")
+    return mib
 
 
 _PICTURE_OPTIONS = [
@@ -122,6 +130,25 @@ _RUN_OPTIONS = [
         help="Make only part I of N of the shards; when all are made, 'ctxtool finalize' ends it.",
     ),
     click.option(
+        "--sample-timeout",
+        type=click.FloatRange(0),
+        default=600.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="A recording that yields no picture and no end for so long gets the reason timeout;"
+        " 0 waits for ever.",
+    ),
+    click.option(
+        "--sample-memory",
+        type=click.IntRange(0),
+        default=4096,
+        show_default=True,
+        metavar="MIB",
+        callback=_check_memory,
+        help="A recording whose reading takes more memory gets the reason out_of_memory; at least"
+        " 256, 0 is no limit.",
+    ),
+    click.option(
         "--limit",
         type=click.IntRange(1),
         help="Plan only the first N recordings; what is planned already stays.",
@@ -144,6 +171,8 @@ class RunChoices:
     n_jobs: int | None
     scheduler: str | None
     part: "Part | None"
+    sample_timeout: float
+    sample_memory: int
     limit: int | None
     overwrite: bool
     allow: tuple[str, ...]
@@ -173,6 +202,7 @@ class RunChoices:
         """Return what the library calls these choices."""
         from joblib import cpu_count
 
+        from toolkit.build.isolation import SampleLimits
         from toolkit.build.run import BuildSettings
 
         return BuildSettings(
@@ -182,6 +212,7 @@ class RunChoices:
             self.limit,
             self.part,
             self.scheduler,
+            SampleLimits(self.sample_timeout, self.sample_memory),
         )
 
 
