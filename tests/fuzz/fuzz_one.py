@@ -1,0 +1,160 @@
+"""Attacks one reader in this process: ``fuzz_one.py TARGET --folder F``; see ``fuzz_all.py``.
+
+Exit status 0: nothing found; anything else: the offending input lies in the folder.
+"""
+
+import argparse
+import hashlib
+import json
+import resource
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+LIMIT_S = 2
+LIMIT_MIB = 1024
+# What is mapped, not used: libraries alone map some 2 GiB.
+_ADDRESS_SPACE = 8 << 30
+_MOST_BYTES = 1 << 17
+
+
+@dataclass
+class Tally:
+    """What was thrown at a reader so far, kept on disk in case the process dies."""
+
+    path: Path
+    inputs: int = 0
+    seconds: float = 0.0
+    slowest_ms: float = 0.0
+    slowest_bytes: int = 0
+    peak_mib: int = 0
+    _written: float = field(default_factory=time.monotonic)
+
+    def add(self, n_bytes: int, seconds: float) -> None:
+        """Count one input."""
+        self.inputs += 1
+        self.seconds += seconds
+        if seconds * 1000 > self.slowest_ms:
+            self.slowest_ms, self.slowest_bytes = seconds * 1000, n_bytes
+        if time.monotonic() - self._written > 0.5:
+            self.write()
+
+    def write(self) -> None:
+        """Write all numbers as JSON."""
+        self._written = time.monotonic()
+        self.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        numbers = {k: v for k, v in vars(self).items() if k not in ("path", "_written")}
+        self.path.write_text(json.dumps(numbers))
+
+
+def main() -> None:
+    """Run one target by random mutations, or guided by coverage."""
+    asked = parse_arguments()
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    (run_coverage if asked.engine == "coverage" else run_mutations)(asked)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the options of one process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target")
+    parser.add_argument("--folder", type=Path, required=True, help="empty or new; results go here")
+    parser.add_argument("--engine", choices=("coverage", "mutations"), default="mutations")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--inputs", type=int, default=0, help="stop after so many, 0: no limit")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def run_mutations(asked: argparse.Namespace) -> None:
+    """Damage valid files at random; the kernel ends a reader that hangs, in C code too."""
+    from fuzz_mutations import mutate
+    from fuzz_targets import TARGETS
+
+    target, random = TARGETS[asked.target], Random(asked.seed)
+    room = _make_room(asked.folder)
+    valid = target.prepare(room)
+    tally = Tally(asked.folder / "tally.json")
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    end = time.monotonic() + asked.seconds
+    while time.monotonic() < end and (not asked.inputs or tally.inputs < asked.inputs):
+        data = mutate(random.choice(valid), random)[:_MOST_BYTES]
+        (asked.folder / "current").write_bytes(data)
+        begin = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
+        try:
+            target.read(room, data)
+        except Exception:
+            _keep(asked.folder, data)
+            raise
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        tally.add(len(data), time.perf_counter() - begin)
+    tally.write()
+    (asked.folder / "current").unlink(missing_ok=True)
+    if tally.peak_mib > LIMIT_MIB:
+        sys.exit(f"{tally.peak_mib} MiB of memory at the peak, more than {LIMIT_MIB}")
+
+
+def run_coverage(asked: argparse.Namespace) -> None:
+    """Let libFuzzer choose what to damage by the lines of our code that an input reaches."""
+    import atheris
+
+    with atheris.instrument_imports(include=["toolkit"], enable_loader_override=False):
+        from fuzz_mutations import mutate
+        from fuzz_targets import TARGETS
+
+    target = TARGETS[asked.target]
+    room, corpus = _make_room(asked.folder), asked.folder / "corpus"
+    corpus.mkdir(exist_ok=True)
+    for data in target.prepare(room):
+        (corpus / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+    tally = Tally(asked.folder / "tally.json")
+
+    def read(data: bytes) -> None:
+        begin = time.perf_counter()
+        target.read(room, data)
+        tally.add(len(data), time.perf_counter() - begin)
+
+    def damage(data: bytes, max_size: int, seed: int) -> bytes:
+        random = Random(seed)
+        if random.random() < 0.5:
+            return bytes(atheris.Mutate(data, max_size))[:max_size]
+        return mutate(data, random)[:max_size]
+
+    flags = {
+        "max_total_time": int(asked.seconds),
+        "timeout": LIMIT_S,
+        "rss_limit_mb": LIMIT_MIB,
+        "max_len": _MOST_BYTES,
+        "seed": asked.seed,
+        "runs": asked.inputs or -1,
+        "artifact_prefix": f"{asked.folder}/finding-",
+    }
+    command = [sys.argv[0], *(f"-{name}={value}" for name, value in flags.items()), str(corpus)]
+    atheris.Setup(command, read, custom_mutator=damage)
+    atheris.Fuzz()
+
+
+def _make_room(folder: Path) -> Path:
+    room = folder / "room"
+    room.mkdir()
+    return room
+
+
+def _keep(folder: Path, data: bytes) -> None:
+    path = folder / f"finding-{hashlib.sha256(data).hexdigest()[:16]}"
+    path.write_bytes(data)
+    print(f"{path}: {traceback.format_exc()}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
