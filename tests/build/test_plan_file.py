@@ -1,5 +1,7 @@
 import dataclasses
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,8 @@ planned = st.builds(
     label=numbers,
     label_name=text,
     subsets=st.dictionaries(text, text, max_size=2),
-    facts=st.dictionaries(text, text | numbers, max_size=2),
+    # A fact is of one kind in the whole plan.
+    facts=st.fixed_dictionaries({}, optional={"number": numbers, "": text, "label": text}),
     poses=stamps,
     video=stamps,
     reason=text,
@@ -37,9 +40,10 @@ def plan(tmp_path):
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(planned, max_size=4))
 def test_a_plan_comes_back(tmp_path, plan, rows):
-    plan = Plan(plan.header, tuple(rows))
+    plan = Plan.of(plan.header, rows)
     write_plan(plan, tmp_path)
     assert read_plan(tmp_path) == plan
+    assert read_plan(tmp_path).rows == tuple(rows)
 
 
 def test_a_plan_read_back_has_the_same_fingerprints(tmp_path, plan):
@@ -51,7 +55,7 @@ def test_a_plan_read_back_has_the_same_fingerprints(tmp_path, plan):
 def test_whole_options_read_back_as_fractions_are_the_same(tmp_path, plan):
     # A command line may hand over 30 where the default is 30.0.
     header = dataclasses.replace(plan.header, options=dataclasses.replace(OPTIONS, pose_fps=30))
-    write_plan(Plan(header, plan.rows), tmp_path)
+    write_plan(dataclasses.replace(plan, header=header), tmp_path)
     data = data_set(sample("1e5"))
     assert make_plan(data, OPTIONS, read_plan(tmp_path)).samples == plan.samples
 
@@ -73,3 +77,38 @@ def test_another_table_is_no_plan(tmp_path):
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "plan.parquet")
     with pytest.raises(ShardError, match=r"plan\.parquet: content: expected a build plan, found"):
         read_plan(tmp_path)
+
+
+def test_a_plan_of_another_version_is_refused_in_one_sentence(tmp_path, plan):
+    write_plan(plan, tmp_path)
+    path = tmp_path / "plan.parquet"
+    table = pq.read_table(path)
+    about = {k: v for k, v in table.schema.metadata.items() if k != b"ctxtool plan"}
+    pq.write_table(table.replace_schema_metadata(about), path)
+    with pytest.raises(ShardError, match=r"plan\.parquet: version: expected 2, .*, found 1$"):
+        read_plan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda table: table.drop_columns(["label"]), "no column label of int64"),
+        (lambda table: table.cast(recast(table, "shard", pa.string())), "no column shard of int64"),
+        (lambda table: with_gap(table, "sample_id"), "a gap in the column sample_id"),
+    ],
+)
+def test_a_plan_with_wrong_columns_is_refused(tmp_path, plan, change, found):
+    write_plan(plan, tmp_path)
+    path = tmp_path / "plan.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+    with pytest.raises(ShardError, match=f"expected a build plan, found .*{found}"):
+        read_plan(tmp_path)
+
+
+def recast(table, name, kind):
+    return table.schema.set(table.schema.get_field_index(name), pa.field(name, kind))
+
+
+def with_gap(table, name):
+    place = table.column_names.index(name)
+    return table.set_column(place, name, pa.nulls(len(table), table.schema.field(name).type))

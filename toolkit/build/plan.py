@@ -2,103 +2,35 @@
 
 import hashlib
 import json
-import os
-import stat
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from toolkit import __version__
 from toolkit.build.options import BuildOptions
+from toolkit.build.plan_merge import merge_listing
+from toolkit.build.plan_table import (
+    join_tables,
+    numbers,
+    read_rows,
+    replace_columns,
+    tabulate_rows,
+    tabulate_samples,
+    write_lines,
+)
+from toolkit.build.planned import NO_SHARD, PlannedSample, Stamp
 from toolkit.errors import PlanError
-from toolkit.samples import DataSet, Sample
+from toolkit.samples import DataSet
 from toolkit.shards.schema import FORMAT_VERSION
 from toolkit.skeleton import SkeletonLayout
 
-NO_SHARD = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """A source file and what tells whether it is still the same one; empty path: no such file."""
-
-    path: str = ""
-    n_bytes: int = 0
-    mtime_ns: int = 0
-
-    @classmethod
-    def of(cls, path: Path | None) -> "Stamp":
-        """Look a file up; a folder counts its files' bytes and its newest change.
-
-        A file that is not there has the stamp of an empty one from 1970.
-        """
-        if path is None:
-            return cls()
-        absolute = os.path.abspath(path)  # noqa: PTH100 - resolve() would ask the disk per part
-        try:
-            info = os.stat(absolute)  # noqa: PTH116 - no Path object per file: there are 600,000
-        except FileNotFoundError:
-            return cls(absolute)
-        if not stat.S_ISDIR(info.st_mode):
-            return cls(absolute, info.st_size, info.st_mtime_ns)
-        with os.scandir(absolute) as entries:
-            infos = [entry.stat() for entry in entries if entry.is_file()]
-        n_bytes = sum(i.st_size for i in infos)
-        return cls(absolute, n_bytes, max((i.st_mtime_ns for i in infos), default=0))
-
-    @property
-    def key(self) -> tuple[str, int, int]:
-        """What makes it the same file: name, size, time of change; a moved folder is no change."""
-        return os.path.basename(self.path), self.n_bytes, self.mtime_ns  # noqa: PTH119 - hot
-
-    def __str__(self) -> str:
-        if not self.path:
-            return "no file"
-        when = datetime.fromtimestamp(self.mtime_ns / 1e9, timezone.utc)
-        return f"{self.path} ({self.n_bytes} bytes of {when:%Y-%m-%d %H:%M:%S.%f} UTC)"
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedSample:
-    """One row of the plan.
-
-    ``reason`` is set where the sample is known to be unusable without opening a file; its shard is
-    then -1.  A ``superseded`` row stays for its shard's fingerprint only: the same sample has a
-    later row, made when its files changed or turned up.
-    """
-
-    sample_id: str
-    label: int
-    label_name: str
-    subsets: Mapping[str, str]
-    facts: Mapping[str, int | str]
-    poses: Stamp
-    video: Stamp
-    reason: str = ""
-    detail: str = ""
-    shard: int = NO_SHARD
-    superseded: bool = False
-
-    @property
-    def work(self) -> tuple[object, ...]:
-        """What decides the outcome of the work on this sample."""
-        return self.label, self.reason, self.poses.key, self.video.key
-
-    def columns(self) -> dict[str, Any]:
-        """Return the manifest columns that the plan alone decides, but for splits and facts."""
-        return {
-            "sample_id": self.sample_id,
-            "label": self.label,
-            "label_name": self.label_name,
-            "poses": self.poses.path,
-            "video": self.video.path,
-            "poses_bytes": self.poses.n_bytes,
-            "video_bytes": self.video.n_bytes,
-        }
+__all__ = ["NO_SHARD", "Plan", "PlanHeader", "PlannedSample", "Stamp", "make_plan"]
 
 
 def _scaler(options: BuildOptions) -> str:
@@ -134,41 +66,119 @@ class PlanHeader:
         }
 
 
+class Shards(Mapping[int, list[PlannedSample]]):
+    """Shard number -> its rows, superseded ones included, made objects when asked for.
+
+    ``order`` are the places of all rows that have a shard, shard by shard; ``bounds`` is where each
+    of the ``numbers`` begins in it, and the end.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        shards = numbers(table, "shard")
+        order = np.argsort(shards, kind="stable")
+        self.table = table
+        self.order = order[np.searchsorted(shards[order], 0) :]
+        self.numbers, begins = np.unique(shards[self.order], return_index=True)
+        self.bounds = np.append(begins, len(self.order))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.numbers.tolist())
+
+    def __getitem__(self, number: int) -> list[PlannedSample]:
+        return read_rows(self.table.take(self.places(number)))
+
+    def places(self, number: int) -> NDArray[np.intp]:
+        """Return where a shard's rows stand in the plan; ``KeyError`` if there is no such shard."""
+        at = int(np.searchsorted(self.numbers, number))
+        if at == len(self.numbers) or self.numbers[at] != number:
+            raise KeyError(number)
+        return self.order[self.bounds[at] : self.bounds[at + 1]]
+
+    def live_ids(self, number: int) -> list[str]:
+        """Return the ids of a shard's rows that are not superseded."""
+        places = self.places(number)
+        places = places[~self._superseded[places]]
+        return self.table["sample_id"].take(places).to_pylist()
+
+    @cached_property
+    def _superseded(self) -> NDArray[np.bool_]:
+        return numbers(self.table, "superseded")
+
+
 @dataclass(frozen=True)
 class Plan:
-    """A header and all rows, superseded ones included, in the order they were planned."""
+    """A header and all rows, superseded ones included, in the order they were planned.
+
+    The rows are a table (see ``plan_table``); ``rows``, ``samples`` and ``shards`` make them into
+    objects, which takes microseconds each.
+    """
 
     header: PlanHeader
-    rows: tuple[PlannedSample, ...]
+    table: pa.Table
+
+    @classmethod
+    def of(cls, header: PlanHeader, rows: Sequence[PlannedSample]) -> "Plan":
+        """Return a plan of rows given as objects."""
+        return cls(header, tabulate_rows(rows))
+
+    def __len__(self) -> int:
+        """Return the number of planned samples, superseded rows not counted."""
+        return len(self.table) - int(np.count_nonzero(numbers(self.table, "superseded")))
+
+    @cached_property
+    def rows(self) -> tuple[PlannedSample, ...]:
+        """All rows as objects."""
+        return tuple(read_rows(self.table))
+
+    @property
+    def live(self) -> pa.Table:
+        """The rows that count, one for each planned sample, in the order of their ids."""
+        table = self.table.filter(pa.array(~numbers(self.table, "superseded")))
+        return table.sort_by("sample_id")
 
     @property
     def samples(self) -> list[PlannedSample]:
-        """The rows that count, one for each planned sample, in the order of their ids."""
-        live = [row for row in self.rows if not row.superseded]
-        return sorted(live, key=lambda row: row.sample_id)
+        """The same as objects."""
+        return read_rows(self.live)
 
-    def shards(self) -> dict[int, list[PlannedSample]]:
+    def shards(self) -> Shards:
         """Return each shard's rows, superseded ones included."""
-        shards: dict[int, list[PlannedSample]] = defaultdict(list)
-        for row in self.rows:
-            if row.shard != NO_SHARD:
-                shards[row.shard].append(row)
-        return dict(shards)
+        return self._shards
+
+    @cached_property
+    def _shards(self) -> Shards:
+        return Shards(self.table)
 
     def fingerprints(self) -> dict[int, str]:
         """Return for each shard a digest of its inputs, the parameters and the versions."""
-        return {n: self._fingerprint(rows) for n, rows in self.shards().items()}
+        shards = self.shards()
+        lines = write_lines(self.table.take(shards.order))
+        return {
+            number: self._digest(lines[begin:end])
+            for number, begin, end in zip(
+                shards, shards.bounds[:-1].tolist(), shards.bounds[1:].tolist(), strict=True
+            )
+        }
 
     @property
     def fingerprint(self) -> str:
         """A digest of the whole plan."""
-        return self._fingerprint(self.rows)
+        return self._digest(write_lines(self.table))
 
-    def _fingerprint(self, rows: Sequence[PlannedSample]) -> str:
-        digest = hashlib.sha256(json.dumps(self.header.parameters(), sort_keys=True).encode())
-        for row in rows:
-            digest.update(json.dumps((row.sample_id, row.shard, *row.work)).encode())
+    def _digest(self, lines: pa.Array) -> str:
+        digest = self._begun.copy()
+        _, ends, text = lines.buffers()
+        if len(lines):
+            bounds = np.frombuffer(ends, np.int64)[lines.offset : lines.offset + len(lines) + 1]
+            digest.update(memoryview(text)[bounds[0] : bounds[-1]])
         return digest.hexdigest()
+
+    @cached_property
+    def _begun(self) -> "hashlib._Hash":
+        return hashlib.sha256(json.dumps(self.header.parameters(), sort_keys=True).encode())
 
 
 def make_plan(
@@ -194,39 +204,22 @@ def make_plan(
         options,
         scaler=_scaler(options),
     )
-    listed = [_planned(sample, skeleton_only=options.skeleton_only) for sample in data.samples]
+    if earlier is not None:
+        _refuse_other_parameters(earlier.header, header)
+    listed = tabulate_samples(data.samples, skeleton_only=options.skeleton_only)
     if earlier is None:
-        return Plan(header, tuple(_assign(listed, 0, options.samples_per_shard)))
-    _refuse_other_parameters(earlier.header, header)
-    kept, new = _merge(earlier, listed, is_usable)
-    next_shard = max((row.shard for row in kept), default=NO_SHARD) + 1
-    return Plan(header, (*kept, *_assign(new, next_shard, options.samples_per_shard)))
+        return Plan(header, _assign(listed, 0, options.samples_per_shard))
+    kept, new = merge_listing(earlier.table, listed, is_usable)
+    next_shard = int(numbers(kept, "shard").max(initial=NO_SHARD)) + 1
+    return Plan(header, join_tables([kept, _assign(new, next_shard, options.samples_per_shard)]))
 
 
-def _planned(sample: Sample, *, skeleton_only: bool) -> PlannedSample:
-    return PlannedSample(
-        sample_id=sample.sample_id,
-        label=sample.label,
-        label_name=sample.label_name,
-        subsets=dict(sample.subsets),
-        facts=dict(sample.facts),
-        poses=Stamp.of(sample.poses),
-        video=Stamp() if skeleton_only else Stamp.of(sample.video),
-        reason=sample.reason or "",
-        detail=sample.detail,
-    )
-
-
-def _assign(rows: Iterable[PlannedSample], first_shard: int, per_shard: int) -> list[PlannedSample]:
+def _assign(table: pa.Table, first_shard: int, per_shard: int) -> pa.Table:
     """Give every row that needs work its shard, ``per_shard`` rows each."""
-    out, n_work = [], 0
-    for row in rows:
-        if row.reason:
-            out.append(row)
-            continue
-        out.append(replace(row, shard=first_shard + n_work // per_shard))
-        n_work += 1
-    return out
+    needs_work = table["reason"].to_numpy() == ""
+    shard = np.full(len(table), NO_SHARD)
+    shard[needs_work] = first_shard + np.arange(np.count_nonzero(needs_work)) // per_shard
+    return replace_columns(table, shard=shard)
 
 
 def _refuse_other_parameters(old: PlanHeader, new: PlanHeader) -> None:
@@ -242,44 +235,3 @@ def _refuse_other_parameters(old: PlanHeader, new: PlanHeader) -> None:
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _merge(
-    earlier: Plan, listed: list[PlannedSample], is_usable: Callable[[PlannedSample], bool]
-) -> tuple[list[PlannedSample], list[PlannedSample]]:
-    """Return (the old rows as they now stand, the rows that need a new place)."""
-    now = {row.sample_id: row for row in listed}
-    kept: list[PlannedSample] = []
-    new: list[PlannedSample] = []
-    for row in earlier.rows:
-        fresh = None if row.superseded else now.pop(row.sample_id, None)
-        if fresh is None:
-            kept.append(row)
-        elif row.shard == NO_SHARD:
-            (kept if fresh.reason else new).append(fresh)
-        elif fresh.work == row.work:
-            kept.append(replace(fresh, shard=row.shard))
-        elif is_usable(row):
-            _refuse_another(row, fresh)
-            kept.append(replace(row, subsets=fresh.subsets, facts=fresh.facts))
-        else:
-            kept.append(replace(row, superseded=True))
-            new.append(fresh)
-    return kept, sorted((*new, *now.values()), key=lambda row: row.sample_id)
-
-
-def _refuse_another(old: PlannedSample, new: PlannedSample) -> None:
-    """Refuse to keep a result whose recording is another one now; files that are gone are not."""
-    changes = []
-    if new.label != old.label:
-        changes.append(f"label was {old.label_name} and is {new.label_name} now")
-    stamps = ("pose file", old.poses, new.poses), ("video", old.video, new.video)
-    differing = [(what, was, now) for what, was, now in stamps if was.key != now.key]
-    changes += [f"{what} was {was} and is {now} now" for what, was, now in differing if now.path]
-    if not changes and not differing:
-        changes.append(f"recording was usable and is left out now ({new.reason}: {new.detail})")
-    if changes:
-        raise PlanError(
-            f"sample {old.sample_id}: its {changes[0]}: undo that, choose another --out, or"
-            " --overwrite to build anew"
-        )

@@ -1,7 +1,7 @@
 """The plan on disk: one Parquet table, its header in the table's metadata."""
 
 import json
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +9,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit.build.options import BuildOptions
-from toolkit.build.plan import Plan, PlanHeader, PlannedSample, Stamp
+from toolkit.build.plan import Plan, PlanHeader
+from toolkit.build.plan_table import BASE
 from toolkit.errors import ShardError
 from toolkit.shards.files import write_atomically
 from toolkit.shards.schema import PLAN_FILE
 from toolkit.skeleton import SkeletonLayout
 
-_SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("sample_id", "label_name", "subsets", "facts")),
-        *((name, pa.string()) for name in ("poses", "video", "reason", "detail")),
-        *((name, pa.int64()) for name in ("label", "shard")),
-        *((f"{f}_{n}", pa.int64()) for f in ("poses", "video") for n in ("bytes", "mtime_ns")),
-        ("superseded", pa.bool_()),
-    ]
-)
+PLAN_VERSION = 2
 
 
 def write_plan(plan: Plan, folder: Path) -> None:
     """Store the plan in the output folder, whole or not at all."""
     header = asdict(plan.header) | {"layout": plan.header.layout.to_dict()}
-    table = pa.Table.from_pylist([_to_row(row) for row in plan.rows], schema=_SCHEMA)
-    table = table.replace_schema_metadata({"ctxtool": json.dumps(header)})
+    about = {"ctxtool": json.dumps(header), "ctxtool plan": str(PLAN_VERSION)}
+    table = plan.table.replace_schema_metadata(about)
     write_atomically(folder / PLAN_FILE, lambda aside: pq.write_table(table, aside))
 
 
@@ -41,31 +34,37 @@ def read_plan(folder: Path) -> Plan | None:
         return None
     try:
         table = pq.read_table(path)
-        header = json.loads(table.schema.metadata[b"ctxtool"])
-        header["layout"] = SkeletonLayout.from_dict(header["layout"])
-        header["options"] = BuildOptions(**header["options"])
-        for name in ("class_names", "splits"):
-            header[name] = tuple(header[name])
-        return Plan(PlanHeader(**header), tuple(map(_from_row, table.to_pylist())))
+        about = table.schema.metadata
+        header = json.loads(about[b"ctxtool"])
     except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ShardError(path, "content", expected="a build plan", found=repr(error)) from error
+    _refuse_other_version(path, about)
+    try:
+        return Plan(_parse_header(header), _check_columns(table))
+    except (ValueError, KeyError, TypeError) as error:
         raise ShardError(path, "content", expected="a build plan", found=repr(error)) from error
 
 
-def _to_row(row: PlannedSample) -> dict[str, Any]:
-    stamps = {
-        f"{name}{suffix}": value
-        for name, stamp in (("poses", row.poses), ("video", row.video))
-        for suffix, value in zip(("", "_bytes", "_mtime_ns"), astuple(stamp), strict=True)
-    }
-    plain = ("sample_id", "label", "label_name", "reason", "detail", "shard", "superseded")
-    texts = {"subsets": json.dumps(row.subsets), "facts": json.dumps(row.facts)}
-    return {name: getattr(row, name) for name in plain} | stamps | texts
+def _refuse_other_version(path: Path, about: dict[bytes, bytes]) -> None:
+    found = about.get(b"ctxtool plan", b"1").decode("ascii", "replace")
+    if found != str(PLAN_VERSION):
+        expected = f"{PLAN_VERSION}, that of this ctxtool (choose another --out, or --overwrite)"
+        raise ShardError(path, "version", expected=expected, found=found)
 
 
-def _from_row(row: dict[str, Any]) -> PlannedSample:
-    stamps: dict[str, Any] = {
-        name: Stamp(row.pop(name), row.pop(f"{name}_bytes"), row.pop(f"{name}_mtime_ns"))
-        for name in ("poses", "video")
-    }
-    texts = {name: json.loads(row.pop(name)) for name in ("subsets", "facts")}
-    return PlannedSample(**row, **stamps, **texts)
+def _parse_header(header: dict[str, Any]) -> PlanHeader:
+    header["layout"] = SkeletonLayout.from_dict(header["layout"])
+    header["options"] = BuildOptions(**header["options"])
+    for name in ("class_names", "splits"):
+        header[name] = tuple(header[name])
+    return PlanHeader(**header)
+
+
+def _check_columns(table: pa.Table) -> pa.Table:
+    """Return the table without metadata; raises ``ValueError`` naming a column that is wrong."""
+    for name, kind in BASE.items():
+        if name not in table.column_names or table.schema.field(name).type != kind:
+            raise ValueError(f"no column {name} of {kind}")
+        if table[name].null_count:
+            raise ValueError(f"a gap in the column {name}")
+    return table.replace_schema_metadata(None)

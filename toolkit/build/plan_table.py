@@ -1,0 +1,171 @@
+"""The rows of a plan as one Arrow table: 300,000 of them cost megabytes and milliseconds.
+
+Besides the columns of ``BASE`` there is one ``split_NAME`` for each split and one ``fact_NAME`` for
+each fact, null where a sample has none.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from toolkit.build.planned import NO_SHARD, FileStamp, PlannedSample, Stamp, look_up
+from toolkit.samples import Sample
+
+BASE: dict[str, pa.DataType] = {
+    "sample_id": pa.string(),
+    "label": pa.int64(),
+    "label_name": pa.string(),
+    "reason": pa.string(),
+    "detail": pa.string(),
+    **{
+        f"{file}_{part}": kind
+        for file in ("poses", "video")
+        for part, kind in zip(
+            FileStamp._fields, (pa.string(), pa.string(), pa.int64(), pa.int64()), strict=True
+        )
+    },
+    "shard": pa.int64(),
+    "superseded": pa.bool_(),
+}
+SPLIT, FACT = "split_", "fact_"
+# What decides the outcome of the work on a sample: PlannedSample.work, as columns.
+_WORK = (
+    "label", "reason", "poses_name", "poses_bytes", "poses_mtime_ns", "video_name", "video_bytes",
+    "video_mtime_ns",
+)  # fmt: skip
+
+
+def tabulate_samples(samples: Sequence[Sample], *, skeleton_only: bool) -> pa.Table:
+    """Return the rows of a listing, every file looked up, none with a shard yet."""
+    no_video = [FileStamp()] * len(samples) if skeleton_only else None
+    return _tabulate(
+        samples,
+        poses=[look_up(sample.poses) for sample in samples],
+        video=no_video or [look_up(sample.video) for sample in samples],
+        shard=[NO_SHARD] * len(samples),
+        superseded=[False] * len(samples),
+    )
+
+
+def tabulate_rows(rows: Sequence[PlannedSample]) -> pa.Table:
+    """Return rows as a table; the reverse of :func:`read_rows`."""
+    return _tabulate(
+        rows,
+        poses=[row.poses.parts for row in rows],
+        video=[row.video.parts for row in rows],
+        shard=[row.shard for row in rows],
+        superseded=[row.superseded for row in rows],
+    )
+
+
+def _tabulate(
+    rows: Sequence[Sample] | Sequence[PlannedSample],
+    *,
+    poses: Sequence[FileStamp],
+    video: Sequence[FileStamp],
+    **given: list[Any],
+) -> pa.Table:
+    columns: dict[str, list[Any]] = {
+        "sample_id": [row.sample_id for row in rows],
+        "label": [row.label for row in rows],
+        "label_name": [row.label_name for row in rows],
+        "reason": [row.reason or "" for row in rows],
+        "detail": [row.detail for row in rows],
+        **{f"poses_{part}": [s[i] for s in poses] for i, part in enumerate(FileStamp._fields)},
+        **{f"video_{part}": [s[i] for s in video] for i, part in enumerate(FileStamp._fields)},
+        **given,
+    }
+    told = {
+        **_spread(SPLIT, [row.subsets for row in rows]),
+        **_spread(FACT, [row.facts for row in rows]),
+    }
+    base = {name: pa.array(columns[name], kind) for name, kind in BASE.items()}
+    return pa.table(base | told)
+
+
+def _spread(prefix: str, dicts: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
+    """Return one column for each key, whole numbers or text as its values are."""
+    names = sorted({name for one in dicts for name in one})
+    return {prefix + name: pa.array([one.get(name) for one in dicts]) for name in names}
+
+
+def read_rows(table: pa.Table) -> list[PlannedSample]:
+    """Return rows of a table as objects."""
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    stamps = {file: _stamps(columns, file) for file in ("poses", "video")}
+    subsets, facts = (_gather(columns, prefix, len(table)) for prefix in (SPLIT, FACT))
+    plain = ("sample_id", "label", "label_name", "reason", "detail", "shard", "superseded")
+    return [
+        PlannedSample(
+            **{name: columns[name][i] for name in plain},
+            poses=stamps["poses"][i],
+            video=stamps["video"][i],
+            subsets=subsets[i],
+            facts=facts[i],
+        )
+        for i in range(len(table))
+    ]
+
+
+def _stamps(columns: Mapping[str, list[Any]], file: str) -> list[Stamp]:
+    parts = zip(*(columns[f"{file}_{part}"] for part in FileStamp._fields), strict=True)
+    return [Stamp(folder + name, n_bytes, mtime_ns) for folder, name, n_bytes, mtime_ns in parts]
+
+
+def _gather(columns: Mapping[str, list[Any]], prefix: str, n_rows: int) -> list[dict[str, Any]]:
+    named = {n.removeprefix(prefix): v for n, v in columns.items() if n.startswith(prefix)}
+    return [
+        {name: values[i] for name, values in named.items() if values[i] is not None}
+        for i in range(n_rows)
+    ]
+
+
+def numbers(table: pa.Table, name: str) -> NDArray[Any]:
+    """Return a column without gaps as a NumPy array."""
+    return table[name].to_numpy()
+
+
+def replace_columns(table: pa.Table, **columns: Any) -> pa.Table:
+    """Return the table with other values in some columns."""
+    for name, values in columns.items():
+        kind = table.schema.field(name).type
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pa.array(values, kind))
+    return table
+
+
+def join_tables(tables: Iterable[pa.Table]) -> pa.Table:
+    """Return the rows of all tables, null where one lacks a column; empty columns are left out."""
+    joined = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    told = [n for n in joined.column_names if n in BASE or joined[n].null_count < len(joined)]
+    splits, facts = ([n for n in sorted(told) if n.startswith(p)] for p in (SPLIT, FACT))
+    return joined.select([*BASE, *splits, *facts])
+
+
+def find_places(wanted: pa.Table, among: pa.Table) -> NDArray[np.int64]:
+    """Return for each row of ``wanted`` the row ``among`` others with its id, -1 for none."""
+    places = pc.index_in(wanted["sample_id"], value_set=among["sample_id"].combine_chunks())
+    return places.fill_null(-1).to_numpy().astype(np.int64)
+
+
+def is_same_work(one: pa.Table, other: pa.Table) -> NDArray[np.bool_]:
+    """Tell row by row whether the work on a sample would have the same outcome."""
+    same = np.ones(len(one), bool)
+    for name in _WORK:
+        same &= pc.equal(one[name], other[name]).to_numpy()
+    return same
+
+
+def write_lines(table: pa.Table) -> pa.Array:
+    """Return for each row a text of all that decides the bytes of its shard, for digests.
+
+    Neither an id nor a file name holds a slash, so that no two rows have the same text.
+    """
+    text = pa.large_string()
+    columns = [table[name].cast(text) for name in ("sample_id", "shard", *_WORK)]
+    ending, slash = pa.scalar("", text), pa.scalar("/", text)
+    return pc.binary_join_element_wise(*columns, ending, slash).combine_chunks()
