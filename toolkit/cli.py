@@ -15,7 +15,7 @@ from toolkit.commands.extract import (
 )
 from toolkit.commands.finalize import finalize
 from toolkit.commands.look import info, inspect, verify
-from toolkit.commands.show import report
+from toolkit.commands.show import render, report
 from toolkit.commands.synthesize import synthesize
 from toolkit.errors import CtxtoolError
 
@@ -62,6 +62,7 @@ for command in (
     inspect,
     verify,
     report,
+    render,
     info,
 ):
     cli.add_command(command)
