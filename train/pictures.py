@@ -31,7 +31,7 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     shown = np.flatnonzero(counts.sum(0) + counts.sum(1))
     counts = counts[np.ix_(shown, shown)]
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    figure = _new_figure(*2 * [float(np.clip(2 + 0.19 * len(shown), 4, 13))])
+    figure = new_figure(*2 * [float(np.clip(2 + 0.19 * len(shown), 4, 13))])
     axes = figure.add_subplot()
     image = axes.imshow(shares, norm=PowerNorm(0.5, 0, 1), cmap="Blues", interpolation="nearest")
     axes.set_title(
@@ -51,7 +51,7 @@ def draw_curves(epochs: Sequence[dict[str, Any]], path: Path) -> None:
 
     ``epochs`` are the records of :func:`~train.report.read_epochs`.
     """
-    figure = _new_figure(9, 3.6)
+    figure = new_figure(9, 3.6)
     loss, accuracy = figure.subplots(1, 2)
     _draw_panel(loss, epochs, "loss")
     loss.set(ylabel="loss")
@@ -76,7 +76,8 @@ def _draw_panel(axes: Any, epochs: Sequence[dict[str, Any]], name: str, scale: f
     axes.legend(frameon=False)
 
 
-def _new_figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty figure of this size in inches, drawn by pixels."""
     # Without pyplot nothing global is touched: no window system, no figure that stays open.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
