@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from toolkit.datasets.ntu import list_ntu
@@ -28,8 +30,8 @@ def reasons(dataset):
 def test_poses_and_videos_under_one_folder_are_found_whatever_the_folders(touch):
     root = touch(f"x/y z/{A}.skeleton", f"setup1/deep/{A}_rgb.avi")
     (sample,) = list_ntu(root, root).samples
-    assert sample.poses == root / f"x/y z/{A}.skeleton"
-    assert sample.video == root / f"setup1/deep/{A}_rgb.avi"
+    assert Path(sample.poses) == root / f"x/y z/{A}.skeleton"
+    assert Path(sample.video) == root / f"setup1/deep/{A}_rgb.avi"
     assert (sample.label, sample.label_name, sample.reason) == (0, "drink water", None)
     assert sample.subsets == {"xsub": "train", "xview": "test"}
     assert sample.facts == {
@@ -88,8 +90,8 @@ def test_split_of_the_other_edition_is_refused(tmp_path):
 def test_recording_found_twice_is_told_and_the_first_path_used(touch):
     root = touch(f"b/{A}.skeleton", f"a/{A}.skeleton", f"c/{A}_rgb.mp4", f"c/{A}_rgb.avi")
     dataset = list_ntu(root, root)
-    assert dataset.samples[0].poses == root / f"a/{A}.skeleton"
-    assert dataset.samples[0].video == root / f"c/{A}_rgb.avi"
+    assert Path(dataset.samples[0].poses) == root / f"a/{A}.skeleton"
+    assert Path(dataset.samples[0].video) == root / f"c/{A}_rgb.avi"
     poses, videos = dataset.notices
     assert f"{root}/a/{A}.skeleton and {root}/b/{A}.skeleton" in poses
     assert f"{root}/c/{A}_rgb.avi and {root}/c/{A}_rgb.mp4" in videos

@@ -41,11 +41,11 @@ _WORK = (
 
 def tabulate_samples(samples: Sequence[Sample], *, skeleton_only: bool) -> pa.Table:
     """Return the rows of a listing, every file looked up, none with a shard yet."""
-    no_video = [FileStamp()] * len(samples) if skeleton_only else None
+    videos = (None for _ in samples) if skeleton_only else (sample.video for sample in samples)
     return _tabulate(
         samples,
-        poses=[look_up(sample.poses) for sample in samples],
-        video=no_video or [look_up(sample.video) for sample in samples],
+        **_spread_stamps("poses", (look_up(sample.poses) for sample in samples)),
+        **_spread_stamps("video", map(look_up, videos)),
         shard=[NO_SHARD] * len(samples),
         superseded=[False] * len(samples),
     )
@@ -55,28 +55,20 @@ def tabulate_rows(rows: Sequence[PlannedSample]) -> pa.Table:
     """Return rows as a table; the reverse of :func:`read_rows`."""
     return _tabulate(
         rows,
-        poses=[row.poses.parts for row in rows],
-        video=[row.video.parts for row in rows],
+        **_spread_stamps("poses", (row.poses.parts for row in rows)),
+        **_spread_stamps("video", (row.video.parts for row in rows)),
         shard=[row.shard for row in rows],
         superseded=[row.superseded for row in rows],
     )
 
 
-def _tabulate(
-    rows: Sequence[Sample] | Sequence[PlannedSample],
-    *,
-    poses: Sequence[FileStamp],
-    video: Sequence[FileStamp],
-    **given: list[Any],
-) -> pa.Table:
+def _tabulate(rows: Sequence[Sample] | Sequence[PlannedSample], **given: list[Any]) -> pa.Table:
     columns: dict[str, list[Any]] = {
         "sample_id": [row.sample_id for row in rows],
         "label": [row.label for row in rows],
         "label_name": [row.label_name for row in rows],
         "reason": [row.reason or "" for row in rows],
         "detail": [row.detail for row in rows],
-        **{f"poses_{part}": [s[i] for s in poses] for i, part in enumerate(FileStamp._fields)},
-        **{f"video_{part}": [s[i] for s in video] for i, part in enumerate(FileStamp._fields)},
         **given,
     }
     told = {
@@ -85,6 +77,16 @@ def _tabulate(
     }
     base = {name: pa.array(columns[name], kind) for name, kind in BASE.items()}
     return pa.table(base | told)
+
+
+def _spread_stamps(file: str, stamps: Iterable[FileStamp]) -> dict[str, list[Any]]:
+    """Return the columns of a file's stamps, made one by one: few objects live at a time."""
+    columns: dict[str, list[Any]] = {f"{file}_{part}": [] for part in FileStamp._fields}
+    add = [column.append for column in columns.values()]
+    for stamp in stamps:
+        for add_part, value in zip(add, stamp, strict=True):
+            add_part(value)
+    return columns
 
 
 def _spread(prefix: str, dicts: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:

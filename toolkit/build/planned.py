@@ -53,7 +53,7 @@ class Stamp:
         return f"{self.path} ({self.n_bytes} bytes of {when:%Y-%m-%d %H:%M:%S.%f} UTC)"
 
 
-def look_up(path: Path | None) -> FileStamp:
+def look_up(path: str | os.PathLike[str] | None) -> FileStamp:
     """Look a file up; a folder counts its files' bytes and its newest change.
 
     A file that is not there has the stamp of an empty one from 1970.
@@ -81,7 +81,8 @@ def _place(path: str) -> tuple[str, str]:
         whole = os.path.abspath(path)  # noqa: PTH100 - as below
         at = whole.rfind(os.sep) + 1
         return whole[:at], whole[at:]
-    return _absolute(folder, os.getcwd()), name  # noqa: PTH109 - as below
+    here = "" if folder.startswith(os.sep) else os.getcwd()  # noqa: PTH109 - as below
+    return _absolute(folder, here), name
 
 
 @lru_cache(maxsize=65536)

@@ -207,15 +207,14 @@ def _make_sample(sample_id: str, found: _Findings, *, motion_only: bool) -> Samp
     entry = found.entries[sample_id]
     source_label = _source_labels().get(entry.label, -1)
     known = source_label >= 0
-    pose, video = found.poses.get(sample_id), found.videos.get(sample_id)
     reason, detail = _find_reason(sample_id, found)
     return Sample(
         sample_id=sample_id,
         label=_motion_labels()[source_label] if motion_only else source_label,
         label_name=read_class_names()[source_label] if known else entry.label,
         subsets={SPLIT: entry.subset} if entry.subset else {},
-        poses=Path(pose) if pose else None,
-        video=Path(video) if video else None,
+        poses=found.poses.get(sample_id),
+        video=found.videos.get(sample_id),
         facts={"youtube_id": sample_id, "source_label": source_label},
         reason=reason,
         detail=detail,
@@ -226,6 +225,9 @@ def _find_reason(sample_id: str, found: _Findings) -> tuple[str | None, str]:
     entry = found.entries[sample_id]
     pose_folder, video_folder = found.folders
     unplaced = video_folder is not None and sample_id not in found.videos
+    known = entry.label in _source_labels() and entry.has_skeleton and not entry.fault
+    if known and sample_id in found.poses and not unplaced:
+        return None, ""
     # In order: what is wrong with the class, then with the poses, then with the video.
     checks = (
         (entry.fault, "bad_skeleton", entry.fault),
@@ -247,4 +249,4 @@ def _find_reason(sample_id: str, found: _Findings) -> tuple[str | None, str]:
         ),
         (unplaced, "missing_video", f"no video named {sample_id} lies below {video_folder}"),
     )
-    return next(((reason, detail) for wrong, reason, detail in checks if wrong), (None, ""))
+    return next((reason, detail) for wrong, reason, detail in checks if wrong)
