@@ -18,6 +18,7 @@ from recordings import (
 from toolkit.build.run import BuildSettings, plan_build, run_build
 from toolkit.errors import PlanError
 from toolkit.shards import DatasetReader, read_dataset_info, read_manifest
+from toolkit.shards.files import mark_machine, mark_process
 
 LENGTHS = {"a": 20, "b": 3, "c": 40, "d": 16, "e": 17}
 
@@ -159,19 +160,23 @@ def test_a_lost_shard_is_made_again_alone(raw, tmp_path, monkeypatch, name, dama
 
 
 def test_leftovers_of_a_killed_build_are_removed(raw, tmp_path):
-    build(folder_data(raw), tmp_path / "out")
-    before = digests(tmp_path / "out")
-    gone, alive = 2**22 + 1, os.getpid()  # the first is higher than any process number of Linux
-    kept = tmp_path / "out" / "shards" / f".00009.{alive}.writing"
+    out = tmp_path / "out"
+    build(folder_data(raw), out)
+    before = digests(out)
+    # A number higher than any of a process on Linux.
+    gone, alive, elsewhere = f"{2**22 + 1}-{mark_machine()}", mark_process(), f"{2**22 + 1}-other"
+    kept = [out / "shards" / f".00009.{who}.writing" for who in (alive, elsewhere)]
     for name in (f"00001.{gone}.writing", f"00001.{gone}.pictures", f"00001.json.{gone}.writing"):
-        (tmp_path / "out" / "shards" / f".{name}").write_text("half")
-    (tmp_path / "out" / f".manifest.parquet.{gone}.writing").write_text("half")
-    (tmp_path / "out" / "shards" / "00077.h5").write_text("of no plan")
-    kept.write_text("at work")
-    build(folder_data(raw), tmp_path / "out")
-    assert list((tmp_path / "out").rglob(".*")) == [kept]
-    kept.unlink()
-    assert digests(tmp_path / "out") == before
+        (out / "shards" / f".{name}").write_text("half")
+    (out / f".manifest.parquet.{gone}.writing").write_text("half")
+    (out / "shards" / "00077.h5").write_text("of no plan")
+    for path in kept:
+        path.write_text("at work")
+    build(folder_data(raw), out)
+    assert set(out.rglob(".*")) == set(kept)
+    for path in kept:
+        path.unlink()
+    assert digests(out) == before
 
 
 def test_a_build_that_broke_off_goes_on(raw, tmp_path, monkeypatch):

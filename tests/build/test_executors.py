@@ -1,4 +1,6 @@
 import os
+import signal
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,37 @@ def test_two_jobs_do_every_task_once():
     assert sorted(run_tasks(abs, [-5, -1, -3, -4, -2], 2)) == [1, 2, 3, 4, 5]
 
 
-def test_a_killed_worker_is_told_in_one_sentence():
-    with pytest.raises(WorkerDiedError, match=r"a worker process died .* what is finished is kept"):
-        list(run_tasks(os._exit, [1, 1, 1], 2))
+def test_processes_that_die_again_and_again_are_told_in_one_sentence():
+    tidied = []
+    with pytest.raises(WorkerDiedError, match=r"died 3 times while no shard .* go on, with fewer"):
+        list(run_tasks(os._exit, [1, 1, 1], 2, lambda: tidied.append(1)))
+    assert len(tidied) == 3
+
+
+def die_once(mark):
+    """Kill the process unless somebody was here before; return what is no path."""
+    if isinstance(mark, Path):
+        try:
+            mark.touch(exist_ok=False)
+        except FileExistsError:
+            return "second try"
+        os.kill(os.getpid(), signal.SIGKILL)
+    return mark
+
+
+def test_a_process_that_dies_once_costs_nothing(tmp_path, caplog):
+    results = list(run_tasks(die_once, [0, 1, tmp_path / "died", 3, 4], 2))
+    assert sorted(results, key=str) == [0, 1, 3, 4, "second try"]
+    assert "a worker process died; beginning anew with " in caplog.text
+
+
+def die(task):
+    return task if task else os._exit(1)
+
+
+def test_what_can_be_done_is_done_beside_a_task_that_kills():
+    done = []
+    with pytest.raises(WorkerDiedError):
+        for result in run_tasks(die, [0, 1, 2, 3, 4, 5], 2):
+            done.append(result)
+    assert sorted(done) == [1, 2, 3, 4, 5]

@@ -1,12 +1,20 @@
 import hashlib
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from toolkit.errors import ShardError
-from toolkit.shards.files import read_json, sha256_of, write_atomically, write_json
+from toolkit.shards.files import (
+    mark_machine,
+    mark_process,
+    read_json,
+    sha256_of,
+    write_atomically,
+    write_json,
+)
 from toolkit.shards.sidecar import Sidecar, read_sidecar, shard_path, sidecar_path, write_sidecar
 
 SIDECAR = Sidecar(3, "f" * 64, "a" * 64, 1234, [{"sample_id": "-Äx", "status": "ok"}])
@@ -43,7 +51,7 @@ def test_a_file_being_written_has_another_name(tmp_path):
             aside.write_text("x") and seen.append((aside.name, (tmp_path / "a").exists()))
         ),
     )
-    assert seen == [(f".a.{os.getpid()}.writing", False)]
+    assert seen == [(f".a.{mark_process()}.writing", False)]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="names open files by /proc")
@@ -56,7 +64,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_afterwards(
     )
     monkeypatch.setattr(Path, "replace", lambda a, b: steps.append(b.name) or rename(a, b))
     write_atomically(tmp_path / "a", lambda aside: aside.write_text("x"))
-    assert steps == [f".a.{os.getpid()}.writing", "a", tmp_path.name]
+    assert steps == [f".a.{mark_process()}.writing", "a", tmp_path.name]
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, (1 << 22) - 1, 1 << 22, (1 << 22) + 1])
@@ -122,3 +130,20 @@ def test_a_sidecar_without_a_field_is_refused(folder, field, change):
     sidecar_path(folder, 3).write_text(json.dumps(data))
     with pytest.raises(ShardError, match=r"00003\.json: content: expected all fields"):
         read_sidecar(folder, 3)
+
+
+def test_a_machine_is_named_without_dots(monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "node_7.cluster.org")
+    assert mark_machine.__wrapped__().startswith("node-7-cluster-org")
+    assert mark_process() == f"{os.getpid()}-{mark_machine()}"
+
+
+def test_containers_on_one_machine_are_told_apart(monkeypatch):
+    one = mark_machine.__wrapped__()
+    stat = os.stat
+
+    def elsewhere(path, **options):
+        return stat("/" if path == "/proc/self/ns/pid" else path, **options)
+
+    monkeypatch.setattr(os, "stat", elsewhere)
+    assert mark_machine.__wrapped__() != one

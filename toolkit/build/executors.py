@@ -1,9 +1,10 @@
 """Who does the work: one shard a task, in this process or in several."""
 
+import logging
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from multiprocessing import resource_tracker
 from typing import TypeVar
@@ -14,45 +15,79 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from toolkit.errors import CtxtoolError
 
+logger = logging.getLogger(__name__)
+
 _STOPS = {signal.SIGINT, signal.SIGTERM}
+_MOST_DEATHS = 3
+_DIED = (
+    f"worker processes died {_MOST_DEATHS} times while no shard was finished (killed from outside,"
+    " or out of memory): what is finished is kept; run the same command again to go on, with fewer"
+    " --jobs if memory is short"
+)
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
 class WorkerDiedError(CtxtoolError):
-    """A worker process was killed (out of memory, a crashing decoder); finished shards are kept."""
+    """Worker processes were killed again and again; finished shards are kept."""
 
 
 def run_tasks(
-    work: Callable[[Task], Result], tasks: Sequence[Task], n_jobs: int
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    n_jobs: int,
+    tidy: Callable[[], None] = lambda: None,
 ) -> Iterator[Result]:
     """Yield the result of each task as it is done, in any order.
 
-    With one job everything runs in this process.  Raises ``WorkerDiedError`` when a process dies.
+    With one job everything runs in this process.  Where a process dies, the processes are started
+    anew with what is left, after ``tidy`` has put in order what the dead left behind.  Raises
+    ``WorkerDiedError`` when processes die three times while no task is finished.
     """
     if n_jobs == 1 or len(tasks) <= 1:
         yield from map(work, tasks)
         return
+    left = dict(enumerate(tasks))
+    n_deaths = 0
+    while left:
+        try:
+            with closing(_run_pool(work, list(left.items()), n_jobs)) as results:
+                for number, result in results:
+                    del left[number]
+                    n_deaths = 0
+                    yield result
+        except TerminatedWorkerError as error:
+            n_deaths += 1
+            tidy()
+            if n_deaths == _MOST_DEATHS:
+                raise WorkerDiedError(_DIED) from error
+            logger.warning("a worker process died; beginning anew with %d shards", len(left))
+            left = _begun_last(left, n_jobs)
+
+
+def _begun_last(left: dict[int, Task], n_begun: int) -> dict[int, Task]:
+    """Put the tasks that were under way behind the others: one of them may be what kills."""
+    numbers = list(left)
+    return {n: left[n] for n in (*numbers[n_begun:], *numbers[:n_begun])}
+
+
+def _run_pool(
+    work: Callable[[Task], Result], tasks: Sequence[tuple[int, Task]], n_jobs: int
+) -> Generator[tuple[int, Result], None, None]:
     # One task at a time and none in reserve: a shard is minutes of work, handing over is nothing.
+    # Two processes even for a last task: one that kills must not kill this process.
     pool = joblib.Parallel(
-        n_jobs=min(n_jobs, len(tasks)), batch_size=1, pre_dispatch="n_jobs", max_nbytes=None,
-        return_as="generator_unordered",
+        n_jobs=max(2, min(n_jobs, len(tasks))), batch_size=1, pre_dispatch="n_jobs",
+        max_nbytes=None, return_as="generator_unordered",
     )  # fmt: skip
-    try:
-        with _stops_held_back() as waiting:
-            results = pool(joblib.delayed(_in_child)(work, task) for task in tasks)
-        # Of tasks that a stop cuts short joblib would say, from a thread, that they were a waste.
-        warnings.filterwarnings("ignore", r"[0-9]+ tasks ", UserWarning)
-        with closing(results):
-            for number in waiting:
-                signal.raise_signal(number)
-            yield from results
-    except TerminatedWorkerError as error:
-        raise WorkerDiedError(
-            "a worker process died (killed from outside, out of memory, or a crashing decoder);"
-            " what is finished is kept: run the same command again to go on, as ctxtool -v ..."
-            " --jobs 1 to be told each recording before it is read"
-        ) from error
+    with _stops_held_back() as waiting:
+        results = pool(joblib.delayed(_in_child)(work, *task) for task in tasks)
+    # Of tasks that a stop cuts short joblib would say, from a thread, that they were a waste.
+    warnings.filterwarnings("ignore", r"[0-9]+ tasks ", UserWarning)
+    with closing(results):
+        for number in waiting:
+            signal.raise_signal(number)
+        yield from results
 
 
 @contextmanager
@@ -79,8 +114,8 @@ def _stops_held_back() -> Iterator[list[int]]:
             signal.signal(stop, handler)
 
 
-def _in_child(work: Callable[[Task], Result], task: Task) -> Result:
+def _in_child(work: Callable[[Task], Result], number: int, task: Task) -> tuple[int, Result]:
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-    return work(task)
+    return number, work(task)

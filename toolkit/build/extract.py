@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.bodies import select_bodies
 from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.options import BuildOptions
-from toolkit.build.plan import PlannedSample, Stamp
+from toolkit.build.planned import PlannedSample, Stamp
 from toolkit.errors import InputChangedError, MisalignedError, TooShortError
 from toolkit.readers.kinetics_json import read_kinetics_json
 from toolkit.readers.ntu_skeleton import read_ntu_skeleton

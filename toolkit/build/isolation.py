@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 
 from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.options import BuildOptions
-from toolkit.build.plan import PlannedSample
+from toolkit.build.planned import PlannedSample
 from toolkit.build.sample_process import Answer, Order
 from toolkit.errors import (
     CtxtoolError,

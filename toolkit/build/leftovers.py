@@ -1,10 +1,11 @@
 """What killed builds left in an output folder, and what goes when a build begins anew."""
 
 import os
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
 from toolkit.build.plan import Plan
+from toolkit.shards.files import mark_machine
 from toolkit.shards.schema import (
     DATASET_FILE,
     MANIFEST_FILE,
@@ -26,8 +27,10 @@ def remove_output(out: Path) -> None:
 
 def remove_dead(out: Path) -> None:
     """Remove what killed processes of this machine left half-written; others keep their files."""
-    for path in _unfinished(out):
-        if not _is_alive(int(path.name.split(".")[-2])):
+    for path in (p for folder in (out, out / SHARD_FOLDER) for p in folder.glob(".*")):
+        # .NAME.PROCESS-MACHINE.writing or .pictures
+        found = re.fullmatch(r"\..+\.([0-9]+)-([^.]+)\.(?:writing|pictures)", path.name)
+        if found and found[2] == mark_machine() and not _is_alive(int(found[1])):
             path.unlink(missing_ok=True)
 
 
@@ -37,14 +40,6 @@ def remove_unplanned(plan: Plan, out: Path) -> None:
     for path in (out / SHARD_FOLDER).glob("[0-9]*"):
         if path.stem not in planned and path.suffix in (".h5", ".json"):
             path.unlink()
-
-
-def _unfinished(out: Path) -> Iterator[Path]:
-    """Yield files called .NAME.PROCESS.writing or .pictures."""
-    for path in (p for folder in (out, out / SHARD_FOLDER) for p in folder.glob(".*")):
-        parts = path.name.split(".")
-        if parts[-1] in ("writing", "pictures") and parts[-2].isdecimal():
-            yield path
 
 
 def _is_alive(process: int) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.options import BuildOptions
-from toolkit.build.plan import PlannedSample
+from toolkit.build.planned import PlannedSample
 from toolkit.datasets.kinetics import read_class_names
 from toolkit.errors import DataNotFoundError, ShardError
 from toolkit.samples import DataSet, Sample

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from toolkit.build.executors import run_tasks
@@ -122,7 +122,9 @@ def _make_shards(plan: Plan, settings: BuildSettings, progress: Progress, known:
 
 def _run(tasks: Sequence[ShardTask], settings: BuildSettings) -> Iterator[Rows]:
     if settings.scheduler is None or not tasks:
-        return run_tasks(build_shard, tasks, settings.n_jobs)
+        return run_tasks(
+            build_shard, tasks, settings.n_jobs, tidy=partial(remove_dead, settings.out)
+        )
     from toolkit.build.cluster import run_on_cluster
 
     return run_on_cluster(tasks, settings.scheduler)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from toolkit.build.extracted import Extracted
 from toolkit.build.options import BuildOptions
-from toolkit.build.plan import PlannedSample
+from toolkit.build.planned import PlannedSample
 from toolkit.errors import SampleError
 from toolkit.skeleton import SkeletonLayout
 

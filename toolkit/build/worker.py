@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,9 @@ from toolkit import clips
 from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.isolation import IsolatedSource, SampleLimits
 from toolkit.build.options import BuildOptions
-from toolkit.build.plan import PlannedSample
+from toolkit.build.planned import PlannedSample
 from toolkit.errors import CtxtoolError, SampleError, SampleProcessError, ShardError
-from toolkit.shards.files import rename_durably, sha256_of
+from toolkit.shards.files import mark_process, rename_durably, sha256_of
 from toolkit.shards.manifest import OK
 from toolkit.shards.reader import ShardReader
 from toolkit.shards.schema import shard_name
@@ -37,8 +38,9 @@ _MACHINE_TROUBLE = frozenset(
 class ShardTask:
     """All that a worker needs to make one shard; small enough to be sent anywhere.
 
-    ``owner`` is the process of this machine that asked for it: work that nobody waits for any
-    more is given up.  Without ``limits`` recordings are read in the worker's own process.
+    ``owner`` is the process of this machine that asked for it, ``wanted`` asks whether anybody
+    still waits: work that nobody waits for any more is given up.  Without ``limits`` recordings
+    are read in the worker's own process.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class ShardTask:
     samples: tuple[PlannedSample, ...]
     owner: int | None = None
     limits: SampleLimits | None = field(default_factory=SampleLimits)
+    wanted: Callable[[], bool] | None = None
 
 
 class OwnerGoneError(CtxtoolError):
@@ -74,7 +77,7 @@ def build_shard(task: ShardTask) -> list[dict[str, Any]]:
     # The old sidecar must not vouch for a file that is being replaced.
     sidecar_path(task.folder, task.number).unlink(missing_ok=True)
     # Two builds must never write into one file, not even one that outlived its killed parent.
-    aside = final.with_name(f".{shard_name(task.number)}.{os.getpid()}.writing")
+    aside = final.with_name(f".{shard_name(task.number)}.{mark_process()}.writing")
     try:
         rows = _write_samples(task, aside)
         _check_back(aside, rows)
@@ -108,6 +111,8 @@ def _write_samples(task: ShardTask, path: Path) -> list[dict[str, Any]]:
 def _refuse_orphaned(task: ShardTask) -> None:
     if task.owner not in (None, os.getpid(), os.getppid()):
         raise OwnerGoneError(f"shard {task.number}: the process that asked for it is gone")
+    if task.wanted is not None and not task.wanted():
+        raise OwnerGoneError(f"shard {task.number}: nobody waits for it any more")
 
 
 def _open_source(task: ShardTask) -> SampleSource:
@@ -133,7 +138,7 @@ def _attempt(source: SampleSource, planned: PlannedSample, writer: ShardWriter) 
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _MACHINE_TROUBLE:
             raise
         return {"status": error.reason, "detail": str(error)}
-    except (OSError, MemoryError):
+    except (CtxtoolError, OSError, MemoryError):
         raise  # The machine's trouble, not the sample's: nothing may be blamed on the recording.
     except Exception as error:
         # A fault of ours must cost one sample of a build of days, and must be seen.

@@ -3,7 +3,10 @@
 import hashlib
 import json
 import os
+import re
+import socket
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,22 @@ from toolkit.errors import ShardError
 _BLOCK = 1 << 22
 # A sidecar has about 1 KB a sample: 60,000 in one shard.
 MAX_JSON_BYTES = 64 * 2**20
+
+
+def mark_process() -> str:
+    """Return what no other process has in a file's name, on whatever machine: PROCESS-MACHINE."""
+    return f"{os.getpid()}-{mark_machine()}"
+
+
+@cache
+def mark_machine() -> str:
+    """Return a name, without dots, of what counts processes: a machine, or a container on it."""
+    host = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname())[:40]
+    try:
+        # Containers may share the name of their machine, but not its processes.
+        return f"{host}-{os.stat('/proc/self/ns/pid').st_ino:x}"  # noqa: PTH116 - no file
+    except OSError:
+        return host
 
 
 def flush_to_disk(path: Path) -> None:
@@ -32,7 +51,7 @@ def rename_durably(source: Path, target: Path) -> None:
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a file aside and give it the name ``path`` only when it is whole."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    aside = path.with_name(f".{path.name}.{mark_process()}.writing")
     try:
         write(aside)
         flush_to_disk(aside)

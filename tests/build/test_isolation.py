@@ -1,0 +1,208 @@
+import dataclasses
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+from poison import write_poison
+from recordings import OPTIONS, data_set, sample, write_poses
+from video_builders import XVID, gray_pictures, write_video
+
+from toolkit.build import isolation
+from toolkit.build.isolation import SampleLimits
+from toolkit.build.plan import make_plan
+from toolkit.build.worker import OwnerGoneError, ShardTask, build_shard
+from toolkit.errors import CtxtoolError
+
+WITH_PICTURES = dataclasses.replace(OPTIONS, skeleton_only=False, frame_size=16)
+N_FRAMES = 20
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """Poses and videos of three recordings."""
+    folder = tmp_path_factory.mktemp("raw")
+    for name in "abc":
+        write_poses(folder, name, N_FRAMES)
+        write_video(folder / f"{name}_rgb.avi", gray_pictures(N_FRAMES), XVID)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_process_kept():
+    """Every test has a sample process of its own, and leaves none."""
+    end_kept()
+    yield
+    end_kept()
+
+
+def end_kept():
+    if isolation._kept.process is not None:
+        isolation._kept.process.end()
+    isolation._kept.process = None
+
+
+def work(raw, out, options=OPTIONS, **changes):
+    """Return the task of one shard of the three recordings."""
+    (out / "shards").mkdir(parents=True)
+    files = {n: (raw / f"{n}.skeleton", raw / f"{n}_rgb.avi") for n in "abc"}
+    plan = make_plan(data_set(*(sample(n, *files[n]) for n in "abc")), options)
+    fields = {"fingerprint": "f" * 64, "layout": plan.header.layout, "options": options}
+    return ShardTask(folder=out, number=0, samples=plan.rows, **fields | changes)
+
+
+@pytest.fixture
+def harmful(tmp_path, monkeypatch):
+    """Return a function after which reading these files does harm."""
+
+    def poison(**harms):
+        for name, value in write_poison(tmp_path / "poison", harms).items():
+            monkeypatch.setenv(name, value)
+
+    return poison
+
+
+def outcomes(rows):
+    return {row["sample_id"]: row["status"] for row in rows}
+
+
+def shard_bytes(task):
+    return (task.folder / "shards" / "00000.h5").read_bytes()
+
+
+def said(rows, name="b"):
+    return next(row["detail"] for row in rows if row["sample_id"] == name)
+
+
+def test_a_process_of_its_own_makes_the_same_bytes(raw, tmp_path):
+    within = work(raw, tmp_path / "within", WITH_PICTURES, limits=None)
+    apart = work(raw, tmp_path / "apart", WITH_PICTURES)
+    assert build_shard(within) == build_shard(apart)
+    assert isolation._kept.process is not None
+    assert shard_bytes(within) == shard_bytes(apart)
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason", "sentence"),
+    [
+        ("segfault", "crashed", "the decoder died of SIGSEGV, also when tried again"),
+        ("abort", "crashed", "the decoder died of SIGABRT, also when tried again"),
+        ("exit", "crashed", "the decoder ended its process with status 3, also when tried again"),
+        ("stumble", "crashed", "unexpected ZeroDivisionError: a bug"),
+        (
+            "be killed",
+            "out_of_memory",
+            "the process that read it was killed by SIGKILL, as a system does that runs out of"
+            " memory, also when tried again",
+        ),
+    ],
+)
+def test_a_recording_that_kills_its_reader_is_lost_alone(
+    raw, tmp_path, harmful, harm, reason, sentence
+):
+    harmful(b=harm)
+    rows = build_shard(work(raw, tmp_path / "out"))
+    assert outcomes(rows) == {"a": "ok", "b": reason, "c": "ok"}
+    assert said(rows) == sentence
+
+
+def test_a_decoder_that_hangs_is_given_up(raw, tmp_path, harmful):
+    harmful(b="hang")
+    rows = build_shard(work(raw, tmp_path / "out", limits=SampleLimits(timeout_s=2)))
+    assert outcomes(rows) == {"a": "ok", "b": "timeout", "c": "ok"}
+    assert said(rows) == "b: no picture and no answer within 2 s (--sample-timeout)"
+
+
+def test_a_recording_that_takes_too_much_memory_is_given_up(raw, tmp_path, harmful):
+    harmful(b="bloat")
+    rows = build_shard(work(raw, tmp_path / "out", limits=SampleLimits(memory_mib=400)))
+    assert outcomes(rows) == {"a": "ok", "b": "out_of_memory", "c": "ok"}
+    assert said(rows) == (
+        "b: reading it takes more than 400 MiB (--sample-memory), also when tried again"
+    )
+
+
+def test_pictures_of_a_lost_recording_are_not_kept(raw, tmp_path, harmful):
+    calm = work(raw, tmp_path / "calm", WITH_PICTURES)
+    calm = dataclasses.replace(calm, samples=(calm.samples[0], calm.samples[2]))
+    build_shard(calm)
+    end_kept()
+    harmful(b_rgb="segfault")
+    task = work(raw, tmp_path / "out", WITH_PICTURES)
+    assert outcomes(build_shard(task)) == {"a": "ok", "b": "crashed", "c": "ok"}
+    assert shard_bytes(task) == shard_bytes(calm)
+
+
+def test_one_death_is_not_held_against_a_recording(raw, tmp_path, harmful, caplog):
+    calm = work(raw, tmp_path / "calm", WITH_PICTURES)
+    expected = build_shard(calm)
+    end_kept()
+    harmful(b_rgb="segfault once")
+    task = work(raw, tmp_path / "out", WITH_PICTURES)
+    assert build_shard(task) == expected
+    assert shard_bytes(task) == shard_bytes(calm)
+    assert "sample b: the decoder died of SIGSEGV; trying once more" in caplog.text
+
+
+def test_a_fault_of_ours_is_logged_with_its_place(raw, tmp_path, harmful, caplog):
+    harmful(b="stumble")
+    with caplog.at_level(logging.ERROR):
+        build_shard(work(raw, tmp_path / "out"))
+    assert "sample b: unexpected error, please report it\nTraceback" in caplog.text
+    assert "poisoned.py" in caplog.text
+
+
+def test_trouble_of_the_machine_is_not_held_against_a_recording(raw, tmp_path, harmful):
+    harmful(b="fail to read")
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        build_shard(work(raw, tmp_path / "out"))
+    assert caught.value.filename == "/disk"
+
+
+def test_an_interpreter_that_does_not_start_blames_no_recording(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(isolation, "_CODE", "import sys; sys.exit(7)")
+    with pytest.raises(CtxtoolError, match=r"does not start \(7\): is the installation whole"):
+        build_shard(work(raw, tmp_path / "out"))
+
+
+def test_a_process_killed_between_two_shards_is_replaced(raw, tmp_path, caplog):
+    build_shard(work(raw, tmp_path / "one"))
+    child = isolation._kept.process._child
+    child.kill()
+    child.wait()
+    assert set(outcomes(build_shard(work(raw, tmp_path / "two"))).values()) == {"ok"}
+    assert not caplog.records
+
+
+def test_one_process_serves_shard_after_shard(raw, tmp_path):
+    build_shard(work(raw, tmp_path / "one"))
+    process = isolation._kept.process
+    build_shard(work(raw, tmp_path / "two"))
+    assert isolation._kept.process is process
+
+
+def test_whoever_waits_for_nobody_ends_a_hung_decoder(raw, tmp_path, harmful, monkeypatch):
+    harmful(b="hang")
+    monkeypatch.setattr(isolation, "_SLICE_S", 0.01)
+    task = work(raw, tmp_path / "out", owner=os.getppid())
+    asked = iter([os.getppid()] * 5)
+    monkeypatch.setattr(os, "getppid", lambda: next(asked, 1))
+    with pytest.raises(OwnerGoneError):
+        build_shard(task)
+    assert not isolation._kept.process.is_alive
+
+
+@pytest.mark.parametrize("limits", [{"timeout_s": -1}, {"memory_mib": -1}])
+def test_limits_below_nothing_are_refused(limits):
+    with pytest.raises(ValueError, match="cannot be -1"):
+        SampleLimits(**limits)
+
+
+def test_what_reads_recordings_loads_no_tables_and_no_command_line():
+    code = (
+        "import sys; import toolkit.build.sample_process, toolkit.build.extract,"
+        " toolkit.build.video_match; print(*sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert not set(run.stdout.split()) & {"pandas", "pyarrow", "click", "joblib"}

@@ -1,0 +1,89 @@
+"""Recordings that kill, hang or bloat the process that reads them.
+
+A ``sitecustomize`` on PYTHONPATH changes the readers of the processes started with it: what is
+tested is the program as it is, and the harm is real.
+"""
+
+from pathlib import Path
+
+_SITE = """
+import sys
+
+if any("sample_process" in word for word in sys.orig_argv):
+    import poisoned
+"""
+
+_POISONED = """
+import ctypes
+import os
+import re
+import signal
+from pathlib import Path
+
+from toolkit.readers import ntu_skeleton, video
+
+HERE = Path(__file__).parent
+HARMS = {harms!r}
+
+
+def bloat():
+    held = []
+    while True:
+        held.append(bytearray(1 << 24))
+
+
+def first_time_only():
+    try:
+        (HERE / "harmed").touch(exist_ok=False)
+    except FileExistsError:
+        return
+    ctypes.string_at(0)
+
+
+def stumble():
+    raise ZeroDivisionError("a bug")
+
+
+def fail_to_read():
+    raise OSError(5, "Input/output error", "/disk")
+
+
+DO = {{
+    "segfault": lambda: ctypes.string_at(0),
+    "abort": os.abort,
+    "exit": lambda: os._exit(3),
+    "be killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    # In C, and nothing else of this process runs meanwhile.
+    "hang": lambda: re.match(r"(a+)+$", "a" * 60 + "b"),
+    "bloat": bloat,
+    "segfault once": first_time_only,
+    "stumble": stumble,
+    "fail to read": fail_to_read,
+}}
+
+
+def read_poses(path, read=ntu_skeleton.read_ntu_skeleton):
+    if path.stem in HARMS:
+        DO[HARMS[path.stem]]()
+    return read(path)
+
+
+def frames(reader, read=video.VideoReader.__iter__):
+    for frame in read(reader):
+        yield frame
+        # The pictures of a few frames are on their way already.
+        if frame.index == 9 and Path(reader.path).stem in HARMS:
+            DO[HARMS[Path(reader.path).stem]]()
+
+
+ntu_skeleton.read_ntu_skeleton = read_poses
+video.VideoReader.__iter__ = frames
+"""
+
+
+def write_poison(folder: Path, harms: dict[str, str]) -> dict[str, str]:
+    """Return the environment in which reading these files, by name without suffix, does harm."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(_SITE)
+    (folder / "poisoned.py").write_text(_POISONED.format(harms=harms))
+    return {"PYTHONPATH": str(folder)}
