@@ -1,5 +1,7 @@
 """Two tiny recordings and what an undisturbed build makes of them."""
 
+import shutil
+
 import pytest
 from faulty_builds import Build, write_recording
 
@@ -17,4 +19,17 @@ def calm(raw, tmp_path_factory):
     """A build that nobody disturbed."""
     build = Build(raw, tmp_path_factory.mktemp("calm"))
     assert build.run().status == 0
+    return build
+
+
+@pytest.fixture
+def build(raw, tmp_path):
+    """The same build, not begun."""
+    return Build(raw, tmp_path)
+
+
+@pytest.fixture
+def finished(calm, build):
+    """The same build, finished."""
+    shutil.copytree(calm.out, build.out)
     return build

@@ -21,7 +21,8 @@ SERVER.set_forkserver_preload(
 def run_forked(arguments, folder: Path, *, prepare=None, at_step=None) -> Ran:
     """Run ``ctxtool``; ``prepare`` is called in its process before it begins.
 
-    ``at_step`` is called before each change on disk (see ``disk_steps``).  Streams and the list of steps are kept in ``folder``.  A killed command has the status -9.
+    ``at_step`` is called before each change on disk (see ``disk_steps``).  Streams and the list of
+    steps are kept in ``folder``.  A killed command has the status -9.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "steps").unlink(missing_ok=True)

@@ -34,6 +34,7 @@ class BuildSettings:
     ``part`` leaves all other shards, manifest and ``dataset.json`` to others.  ``scheduler`` is
     the address of a dask scheduler whose workers do the work, or ``local-cluster:N``.  Without
     ``limits`` recordings are read in the process that writes the shard: one that crashes ends it.
+    ``verify_existing`` makes finished shards again whose digest is another one now.
     """
 
     out: Path
@@ -43,6 +44,7 @@ class BuildSettings:
     part: Part | None = None
     scheduler: str | None = None
     limits: SampleLimits | None = field(default_factory=SampleLimits)
+    verify_existing: bool = False
 
 
 def plan_build(data: DataSet, options: BuildOptions, settings: BuildSettings) -> Plan:
@@ -77,7 +79,8 @@ def list_finished(plan: Plan, settings: BuildSettings) -> set[int]:
     """Return the shards that are done already and would be left as they are."""
     if settings.overwrite:
         return set()
-    return {t.number for t in list_tasks(plan, settings.out) if read_finished(t) is not None}
+    tasks, verify = list_tasks(plan, settings.out), settings.verify_existing
+    return {t.number for t in tasks if read_finished(t, verify=verify) is not None}
 
 
 def run_build(plan: Plan, settings: BuildSettings, progress: Progress) -> Ledger:
@@ -112,7 +115,7 @@ def _make_shards(plan: Plan, settings: BuildSettings, progress: Progress, known:
     # Whoever works elsewhere has another parent.
     owner = None if settings.scheduler else os.getpid()
     tasks = list_tasks(plan, settings.out, part=settings.part, owner=owner, limits=settings.limits)
-    rows, left = sort_out(tasks)
+    rows, left = sort_out(tasks, verify=settings.verify_existing)
     progress([*known, *rows])
     for finished in _run(left, settings):
         rows.extend(finished)

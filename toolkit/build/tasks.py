@@ -1,6 +1,7 @@
 """The shards of a plan as tasks: which are done, which have to be made."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from toolkit.build.parts import Part
 from toolkit.build.plan import Plan
 from toolkit.build.worker import ShardTask
 from toolkit.errors import ShardError
+from toolkit.shards.files import sha256_of
 from toolkit.shards.sidecar import Sidecar, read_sidecar, shard_path, sidecar_path
 
 logger = logging.getLogger(__name__)
@@ -46,11 +48,14 @@ def list_tasks(
             )
 
 
-def sort_out(tasks: Iterable[ShardTask]) -> tuple[Rows, list[ShardTask]]:
-    """Return the manifest rows of the tasks that are done, and the tasks that are left."""
+def sort_out(tasks: Iterable[ShardTask], *, verify: bool = False) -> tuple[Rows, list[ShardTask]]:
+    """Return the manifest rows of the tasks that are done, and the tasks that are left.
+
+    ``verify`` compares the shards' digests too.
+    """
     rows, left = [], []
     for task in tasks:
-        done = read_finished(task)
+        done = read_finished(task, verify=verify)
         if done is None:
             left.append(task)
         else:
@@ -58,8 +63,11 @@ def sort_out(tasks: Iterable[ShardTask]) -> tuple[Rows, list[ShardTask]]:
     return rows, left
 
 
-def read_finished(task: ShardTask) -> Rows | None:
-    """Return the rows of a shard that is done, None if it has to be made."""
+def read_finished(task: ShardTask, *, verify: bool = False) -> Rows | None:
+    """Return the rows of a shard that is done, None if it has to be made.
+
+    A shard is trusted for its size, or with ``verify`` for its digest.
+    """
     if not sidecar_path(task.folder, task.number).exists():
         return None
     try:
@@ -67,7 +75,7 @@ def read_finished(task: ShardTask) -> Rows | None:
     except ShardError as error:
         logger.warning("shard %d has to be made again: %s", task.number, error)
         return None
-    problem = _mismatch(task, sidecar)
+    problem = _mismatch(task, sidecar) or (_wrong_digest(task, sidecar) if verify else "")
     if problem:
         logger.warning("shard %d has to be made again: %s", task.number, problem)
         return None
@@ -83,4 +91,20 @@ def _mismatch(task: ShardTask, sidecar: Sidecar) -> str:
         return f"{path} is gone"
     if path.stat().st_size != sidecar.n_bytes:
         return f"{path} has {path.stat().st_size} bytes, its sidecar says {sidecar.n_bytes}"
-    return ""
+    return _wrong_rows(task, sidecar)
+
+
+def _wrong_rows(task: ShardTask, sidecar: Sidecar) -> str:
+    """Say which sample a sidecar does not account for exactly once, or accounts for by mistake."""
+    found = Counter(str(row.get("sample_id")) for row in sidecar.rows if row.get("status"))
+    counts = {row.sample_id: found.pop(row.sample_id, 0) for row in task.samples}
+    for row in task.samples:
+        # One that was given up later may have kept its row.
+        if counts[row.sample_id] not in ((0, 1) if row.superseded else (1,)):
+            return f"its sidecar has {counts[row.sample_id]} rows of {row.sample_id}"
+    return f"its sidecar has a row of {min(found)}" if found else ""
+
+
+def _wrong_digest(task: ShardTask, sidecar: Sidecar) -> str:
+    path = shard_path(task.folder, task.number)
+    return "" if sha256_of(path) == sidecar.sha256 else f"{path} has another digest than it had"

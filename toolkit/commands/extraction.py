@@ -154,6 +154,11 @@ _RUN_OPTIONS = [
         help="Plan only the first N recordings; what is planned already stays.",
     ),
     click.option("--overwrite", is_flag=True, help="Forget an earlier build in --out."),
+    click.option(
+        "--verify-existing",
+        is_flag=True,
+        help="Compare finished shards with their digests first; damaged ones are made again.",
+    ),
     ALLOW,
     click.option(
         "--dry-run",
@@ -175,6 +180,7 @@ class RunChoices:
     sample_memory: int
     limit: int | None
     overwrite: bool
+    verify_existing: bool
     allow: tuple[str, ...]
     dry_run: bool
 
@@ -213,6 +219,7 @@ class RunChoices:
             self.part,
             self.scheduler,
             SampleLimits(self.sample_timeout, self.sample_memory),
+            self.verify_existing,
         )
 
 

@@ -9,6 +9,10 @@ from toolkit.commands.progress import CountBar
 from toolkit.errors import CtxtoolError, DataNotFoundError
 
 EXIT_PROBLEMS = 1
+_CURE = (
+    "To make damaged shards again, run the command that built them with --verify-existing;"
+    " a damaged plan.parquet needs --overwrite."
+)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -78,6 +82,7 @@ def verify(folder: Path, *, deep: bool, n_jobs: int | None) -> None:
         click.echo(f"Error: {problem}", err=True)
     click.echo(str(report))
     if report.problems:
+        click.echo(_CURE, err=True)
         raise SystemExit(EXIT_PROBLEMS)
 
 

@@ -1,6 +1,7 @@
 """Samples in, one shard file out: contiguous tables, the same bytes for the same samples."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,25 +105,85 @@ class ShardWriter:
         self._samples.append(sample)
 
     def close(self) -> None:
-        """Write the file and flush it to the disk."""
+        """Write the file and flush it to the disk; ``OSError`` names it where that fails."""
         columns = _columns(self._samples, self.layout)
         try:
-            # The oldest file layout has no time stamps or free-space pages: equal in, equal out.
-            with h5py.File(self.path, "w", libver="earliest") as file:
-                layout = json.dumps(self.layout.to_dict(), sort_keys=True)
-                # Text of fixed size: HDF5 itself crashes on damaged text of variable size.
-                file.attrs["format"] = np.bytes_(FORMAT_NAME)
-                file.attrs["format_version"] = FORMAT_VERSION
-                file.attrs["layout"] = np.bytes_(layout)
-                for name, table in tables(self.layout).items():
-                    if name not in PICTURE_TABLES:
-                        dtype = columns[name].dtype if table.dtype == "S" else table.dtype
-                        file.create_dataset(name, data=columns[name], dtype=dtype)
-                if self.pictures:
-                    self._spool.copy_to(file)
+            with _Disk(self.path) as disk:
+                self._write(disk, columns)
             flush_to_disk(self.path)
         finally:
             self._spool.remove()
+
+    def _write(self, disk: "_Disk", columns: dict[str, NDArray[np.generic]]) -> None:
+        # The oldest file layout has no time stamps or free-space pages: equal in, equal out.
+        with h5py.File(disk, "w", libver="earliest") as file:
+            layout = json.dumps(self.layout.to_dict(), sort_keys=True)
+            # Text of fixed size: HDF5 itself crashes on damaged text of variable size.
+            file.attrs["format"] = np.bytes_(FORMAT_NAME)
+            file.attrs["format_version"] = FORMAT_VERSION
+            file.attrs["layout"] = np.bytes_(layout)
+            for name, table in tables(self.layout).items():
+                if name not in PICTURE_TABLES:
+                    dtype = columns[name].dtype if table.dtype == "S" else table.dtype
+                    file.create_dataset(name, data=columns[name], dtype=dtype)
+            if self.pictures:
+                self._spool.copy_to(file)
+
+
+class _Disk:
+    """The file that HDF5 writes to; what fails there is raised when HDF5 is done.
+
+    HDF5 that is told of a full disk ends the whole process with a segmentation fault.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._error: OSError | None = None
+
+    def __enter__(self) -> "_Disk":
+        self._file = self._path.open("w+b", buffering=0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._file.close()
+        # HDF5 may stumble over what could not be written: then this is why.
+        if self._error is not None and (kind is None or issubclass(kind, Exception)):
+            raise OSError(self._error.errno, self._error.strerror, str(self._path)) from error
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size) or b""
+
+    def readinto(self, block: memoryview) -> int:
+        return self._file.readinto(block) or 0
+
+    def write(self, block: memoryview) -> int:
+        """Write all of a block, or nothing any more once something failed."""
+        rest = memoryview(block).cast("B")
+        try:
+            while self._error is None and len(rest):
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._error = error
+        return len(block)
+
+    def truncate(self, size: int) -> int:
+        try:
+            if self._error is None:
+                self._file.truncate(size)
+        except OSError as error:
+            self._error = error
+        return size
+
+    def flush(self) -> None:
+        """Do nothing: there is no buffer, and ``flush_to_disk`` comes at the end."""
 
 
 class _Spool:
