@@ -55,9 +55,10 @@ class Outcome:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.option("--shards", type=click.Path(path_type=Path), required=True,
               help="Data set folder, or the folder that holds exactly one.")  # fmt: skip
-@click.option("--table", "wanted", required=True,
+@click.option("--table", "wanted", required=True, multiple=True,
               type=click.Choice([*PAPER_TABLES, "extra", "all"]),
-              help="Table of the paper; all takes those about the data set.")  # fmt: skip
+              help="Table of the paper; may be repeated. All takes those about the"
+              " data set.")  # fmt: skip
 @click.option("--extra", is_flag=True, help="Also what the paper leaves open (Tables 3 to 6).")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True,
               help="Trainings of each kind, with seeds 0, 1, ...")  # fmt: skip
@@ -76,7 +77,7 @@ class Outcome:
 def ablate(
     *,
     shards: Path,
-    wanted: str,
+    wanted: tuple[str, ...],
     extra: bool,
     ceilings_file: Path | None,
     dry_run: bool,

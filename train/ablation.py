@@ -14,6 +14,7 @@ from toolkit.shards import DatasetInfo, read_dataset_info
 from train.config import FREE_ON_RESUME, TrainConfig, choose_recipe, list_differences, read_recipe
 from train.errors import Interrupted, TrainError
 from train.files import RunFolder
+from train.prepare import prepare
 from train.signals import StopWish
 from train.tables import TRAININGS, Table, Training
 
@@ -87,7 +88,22 @@ def plan_ablation(
     for item in planned:
         if item.state != "new":
             _check_found(item, info)
+    _check_trainable(planned, dataset)
     return planned
+
+
+def _check_trainable(planned: Sequence[Planned], dataset: Path) -> None:
+    """Refuse at once what train.run would refuse in every training: classes, samples, pictures."""
+    checked = []
+    for item in planned:
+        needs = item.config.data, item.config.model.has_rgb_branch
+        if item.state == "finished" or needs in checked:
+            continue
+        checked.append(needs)
+        try:
+            prepare(item.config, dataset)
+        except TrainError as error:
+            raise TrainError(f"training {item.training.id} cannot begin: {error}") from error
 
 
 def _check_changes(trainings: Sequence[Training], changes: Mapping[str, Any]) -> None:

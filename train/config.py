@@ -32,6 +32,7 @@ FREE_ON_RESUME = (
     "run.checkpoint_every",
     "run.keep_last",
     "run.tensorboard",
+    "run.skip_bad",
 )
 
 
@@ -50,6 +51,7 @@ class RunConfig:
     - ``validate_every`` epochs, ``log_every`` steps; ``checkpoint_every`` steps besides every
       epoch, 0 is off; ``keep_last`` checkpoints stay
     - ``missing_classes``: ``error`` or ``allow`` classes without any training sample
+    - ``skip_bad``: leave out samples that cannot be read, told and counted, instead of stopping
 
     Raises ``ValueError`` for values that make no sense.
     """
@@ -71,6 +73,7 @@ class RunConfig:
     keep_last: int = 2
     tensorboard: bool = True
     missing_classes: str = "error"
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():

@@ -1,7 +1,9 @@
 """Shards in, clips out: which samples a run uses, random windows to train on, tiles to test on."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ CHOICES = {
     "crop": ("corners", "centre", "none"),
     "flip": ("none", "both", "rgb"),
 }
+
+# So many others are tried in place of one that cannot be read.
+N_TRIES = 16
 
 Numbers = Sequence[int] | NDArray[np.integer]
 
@@ -106,15 +111,15 @@ def find_dataset(path: str | os.PathLike[str]) -> Path:
     if (folder / DATASET_FILE).is_file():
         return folder
     found = sorted(inner.parent for inner in folder.glob(f"*/{DATASET_FILE}"))
-    if len(found) != 1:
-        names = ", ".join(f.name for f in found)
-        raise ShardError(
-            folder,
-            "folder",
-            expected=f"a data set ({DATASET_FILE}) or exactly one folder with one",
-            found=f"{len(found)} of them, choose one: {names}" if found else "none",
-        )
-    return found[0]
+    if len(found) == 1:
+        return found[0]
+    there = folder.absolute()
+    told = f"{len(found)} of them, choose one: {', '.join(f.name for f in found)}"
+    if not found:
+        what = "no such folder" if not folder.exists() else "neither"
+        told = f"{what}; build one by ctxtool (extract-ntu, ... --out), or correct --shards"
+    expected = f"a data set ({there / DATASET_FILE}) or exactly one folder with one ({there / '*'})"
+    raise ShardError(there, "folder", expected=expected, found=told)
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,18 @@ def draw_view(n_frames: int, config: DataConfig, rng: np.random.Generator) -> Vi
     return View(span, fixed[config.crop], scale, mirror)
 
 
+def stores_pictures(reader: DatasetReader, samples: NDArray[np.int64]) -> bool:
+    """Say whether the first readable one of a few samples has pictures.
+
+    True if none is readable: what is wrong with them is told where they are used.
+    """
+    with reader:
+        for sample in samples[:: len(samples) // N_TRIES + 1].tolist():
+            with suppress(ShardError, IndexError):
+                return bool(reader.window(sample, 0, 1).jpegs)
+    return True
+
+
 class ClipSource:
     """Reads clips of a data set folder as a config says; may be pickled to workers.
 
@@ -162,14 +179,9 @@ class ClipSource:
         self._context: ContextFile | None = None
         if config.context_file is not None:
             self._context = ContextFile(config.context_file, self.reader, self.samples.tolist())
-        if self.pictures and len(self.samples):
-            self._check_pictures()
-
-    def _check_pictures(self) -> None:
-        with self.reader:
-            if not self.reader.window(int(self.samples[0]), 0, 1).jpegs:
-                folder, found = self.reader.folder, "a skeleton-only data set"
-                raise ShardError(folder, "shards", expected="stored pictures", found=found)
+        if self.pictures and not stores_pictures(self.reader, self.samples):
+            folder, found = self.reader.folder, "a skeleton-only data set"
+            raise ShardError(folder, "shards", expected="stored pictures", found=found)
 
     def read(self, sample: int, view: View, rng: np.random.Generator | None = None) -> Clip:
         """Return one clip, its ``clip`` and ``weight`` at their defaults.
@@ -180,7 +192,10 @@ class ClipSource:
         try:
             window = self.reader.window(sample, *view.span)
             rgb = self._frames(window, view) if self.pictures else None
-        except (ShardError, ValueError, OSError) as error:
+            if not np.isfinite(window.joints).all():
+                raise ValueError("joints that are no finite numbers")
+        # A shard damaged since it was planned may have fewer frames than the manifest says.
+        except (ShardError, ValueError, IndexError, OSError) as error:
             raise self._explain(sample, error) from error
         return Clip(
             joints=self._joints(window, view, rng),
@@ -248,7 +263,7 @@ class ClipSource:
             return ShardError(
                 error.path, f"{place}, {error.place}", expected=error.expected, found=error.found
             )
-        return ShardError(path, place, expected="readable frames of one size", found=str(error))
+        return ShardError(path, place, expected="whole frames of one size", found=str(error))
 
 
 def _check_samples(samples: Numbers, reader: DatasetReader) -> NDArray[np.int64]:
@@ -261,7 +276,19 @@ def _check_samples(samples: Numbers, reader: DatasetReader) -> NDArray[np.int64]
     return numbers
 
 
-class TrainClips(Dataset[Clip]):
+class ClipSet(Dataset[Clip], ABC):
+    """Clips by keys, of which each belongs to a sample and may be stood in for by others."""
+
+    @abstractmethod
+    def sample_of(self, key: Any) -> int:
+        """Return the number of a key's sample."""
+
+    @abstractmethod
+    def list_others(self, key: Any) -> list[Any]:
+        """Return a few keys to try when this one cannot be read; a function of the key alone."""
+
+
+class TrainClips(ClipSet):
     """One random window of a sample for each key; a function of seed, epoch and sample alone.
 
     ``samples`` are numbers in the ``DatasetReader``; keys come from an ``EpochSampler`` over them.
@@ -294,8 +321,18 @@ class TrainClips(Dataset[Clip]):
         clip = self.source.read(sample, view, rng)
         return replace(clip, weight=weight)
 
+    def sample_of(self, key: Any) -> int:
+        """Return the number of a key's sample."""
+        return Key(*key).sample
 
-class EvalClips(Dataset[Clip]):
+    def list_others(self, key: Any) -> list[Any]:
+        """Return keys of other samples in the same epoch, at random."""
+        epoch, sample, _ = Key(*key)
+        others = sampling.item_rng(self.seed, epoch, sample).choice(self.samples, N_TRIES)
+        return [Key(epoch, other, 0.0) for other in others.tolist()]
+
+
+class EvalClips(ClipSet):
     """Every clip of every given sample, sample by sample, centre crop, nothing random."""
 
     def __init__(
@@ -324,3 +361,16 @@ class EvalClips(Dataset[Clip]):
         sample, number, span = self._clips[index]
         place = "whole" if self.source.config.crop == "none" else "centre"
         return replace(self.source.read(sample, View(span, place)), clip=number)
+
+    def sample_of(self, key: Any) -> int:
+        """Return the number of a clip's sample."""
+        return self._clips[key][0]
+
+    def list_others(self, key: Any) -> list[Any]:
+        """Return the numbers of other clips."""
+        return draw_others(key, len(self))
+
+
+def draw_others(index: int, n: int) -> list[int]:
+    """Return a few of ``n`` numbers at random, the same for the same index."""
+    return np.random.default_rng(index).integers(n, size=N_TRIES).tolist()

@@ -26,6 +26,7 @@ from train.results import format_evaluation, write_evaluation
 from train.saved_run import SavedRun, find_run_dataset, load_run
 from train.scoring import AVERAGES, SampleScores, score_samples
 from train.subsets import select_subsets
+from train.synthetic import find_limits
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class EvaluationOptions:
     - ``average`` over the clips of a sample: ``softmax`` or ``logits`` (docs/paper.md O28)
     - ``checkpoint``: ``last``, ``best`` or a file
     - ``batch_size``, ``workers``, ``device`` change the speed only
+    - ``skip_bad``: count samples that cannot be read as dropped, instead of stopping
     - ``pairing``: sample number -> number of the sample whose pictures it is shown with;
       ``shuffle_context``: seed of a random such pairing within the subset
 
@@ -53,6 +55,7 @@ class EvaluationOptions:
     batch_size: int | None = None
     workers: int | None = None
     device: str = "auto"
+    skip_bad: bool | None = None
     shuffle_context: int | None = None
     pairing: Mapping[int, int] | None = None
 
@@ -89,6 +92,7 @@ def evaluate_loaded(
     config = settle_split(loaded.config.data, reader, options.split)
     samples = getattr(select_subsets(reader, config, loaded.config.run.seed), options.subset)
     scored = _score(loaded, make_loader(loaded, dataset, samples, options), options)
+    is_plain = options.pairing is None and options.shuffle_context is None
     return Evaluation(
         split=str(config.split),
         subset=options.subset,
@@ -97,7 +101,10 @@ def evaluate_loaded(
         sample_ids=tuple(reader.samples["sample_id"].iloc[scored.sample.numpy()].astype(str)),
         labels=scored.label.numpy(),
         scores=scored.scores.numpy(),
-        dropped=count_dropped(reader, str(config.split), options.subset),
+        dropped=count_dropped(reader, str(config.split), options.subset)
+        + np.bincount(
+            reader.labels[scored.skipped.numpy()], minlength=len(reader.info.class_names)
+        ),
         source={
             "run": loaded.folder.path.name,
             "system": loaded.config.model.system,
@@ -105,6 +112,7 @@ def evaluate_loaded(
             "epoch": loaded.epoch,
             "data": reader.info.name,
             "fingerprint": reader.info.fingerprint,
+            **(find_limits(dataset, loaded.config.model) if is_plain else {}),
         },
     )
 
@@ -137,6 +145,7 @@ def make_loader(
         ),
         pictures=loaded.config.model.has_rgb_branch,
         pin_memory=device.type == "cuda",
+        skip_bad=run.skip_bad if options.skip_bad is None else options.skip_bad,
     )
     pairing = options.pairing
     if options.shuffle_context is not None:
@@ -188,6 +197,12 @@ def _score(loaded: SavedRun, loader: ClipLoader, options: EvaluationOptions) -> 
 @click.option("--batch-size", type=click.IntRange(1), help="Clips at a time.  [default: the run's]")
 @click.option("--workers", type=click.IntRange(0), help="Reading processes.  [default: the run's]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--skip-bad/--no-skip-bad",
+    default=None,
+    help="Count samples that cannot be read as dropped, instead of stopping."
+    "  [default: as the run]",
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Where to write the results.  [default: RUN]")  # fmt: skip
 def evaluate(run: Path, shards: Path | None, out: Path | None, **settings: Any) -> None:

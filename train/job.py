@@ -13,12 +13,14 @@ from train.distributed import World, explain_lost_ranks, open_world, wait_for_ra
 from train.environment import append_environment, describe_environment
 from train.errors import TrainError
 from train.files import RunFolder, write_json, write_text
+from train.loader import explain_lost_workers
 from train.lock import hold_folder
 from train.loop import Trainer
 from train.models import count_parameters
 from train.prepare import Prepared, prepare
 from train.progress import Progress
 from train.signals import catch_stop
+from train.synthetic import warn_of_mixture
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,13 @@ def run_job(job: Job) -> RunFolder:
     with catch_stop() as stop, open_world(job.config.run.device) as world:
         _check_folder(folder, job)
         prepared = prepare(job.config, job.dataset)
-        with hold_folder(folder) if world.is_main else nullcontext(), explain_lost_ranks(world):
+        if world.is_main:
+            warn_of_mixture(job.dataset)
+        with (
+            hold_folder(folder) if world.is_main else nullcontext(),
+            explain_lost_ranks(world),
+            explain_lost_workers(),
+        ):
             _train(folder, prepared, Trainer(prepared, world, folder, stop), resume=job.resume)
     return folder
 
@@ -138,6 +146,7 @@ def format_summary(result: dict[str, Any], prepared: Prepared, world: World) -> 
         ("steps", f"{result['steps']:,} of {prepared.clips_per_step(world)} clips"),
         ("epochs", str(result["epochs"])),
         ("time", f"{result['seconds'] / 60:.1f} min on {world.size} x {world.device.type}"),
+        *_list_skipped(result, prepared),
         ("last epoch, train", f"loss {last['loss']:.4f}, top-1 {last['top1']:.2%}"),
     ]
     if "val_top1" in last:
@@ -148,6 +157,16 @@ def format_summary(result: dict[str, Any], prepared: Prepared, world: World) -> 
     return "\n".join(
         [f"# {config.model.system} on {result['data']}", "", "| | |", "|-|-|", *lines, ""]
     )
+
+
+def _list_skipped(result: dict[str, Any], prepared: Prepared) -> list[tuple[str, str]]:
+    if not prepared.config.run.skip_bad:
+        return []
+    last, subsets = result["last"], prepared.subsets
+    told = f"{last.get('skipped', 0):.0f} of {len(subsets.train)} train"
+    if "val_skipped" in last:
+        told += f", {last['val_skipped']:.0f} of {len(subsets.validation)} validation"
+    return [("left out in the last epoch, unreadable", told)]
 
 
 def _format_validation(record: dict[str, Any]) -> str:

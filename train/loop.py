@@ -74,11 +74,13 @@ class Trainer:
         if found is None:
             return False
         path, saved = found
+        check_same_run(saved, self.config, self.prepared.data, self.world.size)
         if self.world.is_main:
             set_damaged_aside(self.folder, path)
-        check_same_run(saved, self.config, self.prepared.data, self.world.size)
         self.learner.load(saved.model, saved.optimiser, saved.ema)
         self.progress = Progress.from_dict(saved.progress)
+        if self.world.is_main and path == self.folder.best:
+            write_checkpoint(self._step_file(), saved)
         # Copies: torch reads a generator's state from the beginning of its storage.
         torch.set_rng_state(saved.rng[self.world.rank].clone())
         if self.world.device.type == "cuda" and saved.device_rng.shape[1]:
@@ -172,17 +174,17 @@ class Trainer:
         self._pending.clear()
         tallies = self.progress.epoch_tally, self.progress.window_tally
         for step, row in enumerate(rows[:-1], first):
-            n_clips = self._count_clips(step)
-            self._check_loss(row[0] / n_clips, self.progress.epoch * self.n_steps + step)
+            self._check_loss(row, self.progress.epoch * self.n_steps + step)
             for tally in tallies:
-                tally.add(n_clips, row)
+                tally.add(row, self._count_clips(step))
         lap = self._clock.lap()
         for tally in tallies:
             tally.spend(*lap)
         self.progress.seconds += lap[0]
         return any(rows[-1])
 
-    def _check_loss(self, loss: float, global_step: int) -> None:
+    def _check_loss(self, row: list[float], global_step: int) -> None:
+        loss = row[1] / max(row[0], 1.0)
         worst = EXPLODED * max(math.log(self.prepared.n_classes), 1.0)
         if math.isfinite(loss) and loss < worst:
             return
@@ -193,19 +195,23 @@ class Trainer:
         )
 
     def _log_window(self) -> None:
-        self.recorder.write_step(self._record(self.progress.window_tally))
+        # Where no clip at all could be read there is nothing to tell but the warnings.
+        if self.progress.window_tally.weight:
+            self.recorder.write_step(self._record(self.progress.window_tally))
         self.progress.window_tally = Tally()
 
     def _record(self, tally: Tally) -> dict[str, Any]:
         speed = tally.speed()
         n_samples, progress = len(self.sampler.samples), self.progress
-        done = n_samples * progress.epoch + progress.epoch_tally.weight
+        now = progress.epoch_tally
+        done = n_samples * progress.epoch + now.weight + now.skipped
         left = n_samples * self.config.optim.epochs - done
         return {
             "epoch": progress.epoch + 1,
             "step": self.global_step,
             "lr": self._rate(self.global_step - 1),
             **tally.means(),
+            **({"skipped": tally.skipped} if self.config.run.skip_bad else {}),
             **speed,
             "eta_s": left / speed["clips_per_s"],
         }
@@ -235,7 +241,8 @@ class Trainer:
         wish = torch.tensor([self.stop.signal_number])
         if sum_over_ranks(wish, self.world).item() > 0:
             self._interrupt()
-        return tally.means()
+        skipped = {"skipped": tally.skipped} if self.config.run.skip_bad else {}
+        return tally.means() | skipped
 
     def _step_file(self) -> Path:
         return self.folder.checkpoints / f"step-{self.global_step:09d}.pt"

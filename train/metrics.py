@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 TOP_K = (1, 5)
-# Columns of what one step or one clip adds to a tally besides its weight.
-N_COLUMNS = 1 + len(TOP_K)
+# Columns of what one step or one clip adds to a tally: weight, loss, and hits.
+N_COLUMNS = 2 + len(TOP_K)
 
 
 def rank_labels(scores: Tensor, labels: Tensor) -> Tensor:
@@ -21,17 +21,20 @@ def rank_labels(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def measure_batch(scores: Tensor, labels: Tensor, weights: Tensor, losses: Tensor) -> Tensor:
-    """Return the weighted sums of loss, top-1 and top-5 hits, float32 (3,), on their device."""
+    """Return weight and weighted sums of loss, top-1 and top-5 hits, float32 (4,)."""
     place = rank_labels(scores.detach(), labels)
     hits = [(place <= k).float() for k in TOP_K]
     # A padded clip has weight 0; where() also keeps its possible inf or nan out.
-    columns = torch.stack([losses.detach().float(), *hits], 1)
+    columns = torch.stack([torch.ones_like(hits[0]), losses.detach().float(), *hits], 1)
     return torch.where(weights[:, None] > 0, columns * weights[:, None], 0).sum(0)
 
 
 @dataclass
 class Tally:
-    """Sums over clips or samples, in float64, and the time they took where that is measured."""
+    """Sums over clips or samples, in float64, and the time they took where that is measured.
+
+    ``skipped`` were planned and left out because they could not be read.
+    """
 
     weight: float = 0.0
     loss_sum: float = 0.0
@@ -39,11 +42,13 @@ class Tally:
     top5_sum: float = 0.0
     seconds: float = 0.0
     waited_s: float = 0.0
+    skipped: float = 0.0
 
-    def add(self, weight: float, sums: list[float]) -> None:
-        """Add one row of :func:`measure_batch` with the weight it stands for."""
-        loss, top1, top5 = sums
+    def add(self, sums: list[float], planned: float) -> None:
+        """Add one row of :func:`measure_batch` for so many planned clips or samples."""
+        weight, loss, top1, top5 = sums
         self.weight += weight
+        self.skipped += planned - weight
         self.loss_sum += loss
         self.top1_sum += top1
         self.top5_sum += top5

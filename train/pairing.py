@@ -3,12 +3,12 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from train.batch import Clip
-from train.data import ClipSource, DataConfig, Numbers, View
+from train.data import ClipSet, ClipSource, DataConfig, Numbers, View, draw_others
 from train.sampling import tile_spans
 
 
@@ -26,7 +26,7 @@ def shuffle_pairs(samples: Numbers, seed: int) -> dict[int, int]:
     )
 
 
-class PairedClips(Dataset[Clip]):
+class PairedClips(ClipSet):
     """Every clip of every given sample as in ``EvalClips``, seen with other pictures.
 
     ``pairing`` maps a sample's number to that of the sample whose pictures (or stored context) it
@@ -70,3 +70,11 @@ class PairedClips(Dataset[Clip]):
         seen = self._other.read(other, other_view)
         own = self._own.read(sample, view)
         return replace(own, clip=number, rgb=seen.rgb, context=seen.context)
+
+    def sample_of(self, key: Any) -> int:
+        """Return the number of a clip's sample."""
+        return self._clips[key][0]
+
+    def list_others(self, key: Any) -> list[Any]:
+        """Return the numbers of other clips."""
+        return draw_others(key, len(self))

@@ -13,6 +13,7 @@ from toolkit.shards import DatasetReader
 from train.checkpoint import DataFacts
 from train.config import TrainConfig
 from train.context_file import ContextFile
+from train.data import stores_pictures
 from train.distributed import World
 from train.errors import TrainError
 from train.loader import ClipLoader, LoaderOptions, make_eval_loader, make_train_loader
@@ -75,8 +76,7 @@ def prepare(config: TrainConfig, dataset: Path) -> Prepared:
     config = config.replaced({"data.split": split, "model.in_channels": len(info.layout.channels)})
     subsets = select_subsets(reader, config.data, config.run.seed)
     config = _settle_context(config, reader, subsets.train)
-    with reader:
-        _check_pictures(config, reader, subsets.train)
+    _check_pictures(config, reader, subsets.train)
     _check_classes(config, reader, subsets.train)
     return Prepared(config, dataset, DataFacts.of(info), subsets)
 
@@ -102,7 +102,7 @@ def _settle_context(
 
 
 def _check_pictures(config: TrainConfig, reader: DatasetReader, samples: np.ndarray) -> None:
-    if config.model.has_rgb_branch and not reader.window(int(samples[0]), 0, 1).jpegs:
+    if config.model.has_rgb_branch and not stores_pictures(reader, samples):
         raise TrainError(
             f"{reader.folder} holds skeletons only, and the {config.model.system} system needs"
             " pictures; choose --system skeleton or self-attention, give --context, or extract"
@@ -166,6 +166,7 @@ def make_loaders(prepared: Prepared, world: World) -> tuple[ClipLoader, EpochSam
         world=world.size,
         pictures=config.model.has_rgb_branch,
         pin_memory=world.device.type == "cuda",
+        skip_bad=config.run.skip_bad,
     )
     loader, sampler = make_train_loader(
         prepared.dataset, prepared.subsets.train, config.data, options

@@ -82,6 +82,9 @@ class Recorder:
             if "val_top1" in record
             else ""
         )
+        skipped = record.get("skipped", 0) + record.get("val_skipped", 0)
+        if skipped:
+            log.warning("epoch %d: %d unreadable samples left out", record["epoch"], skipped)
         log.info(
             "epoch %d/%d: loss %.4f, top-1 %.2f%%%s, %.0f clips/s, %s to go",
             record["epoch"],

@@ -12,6 +12,7 @@ from train.pictures import draw_curves
 from train.results import (
     CONFUSION_FILE,
     PER_CLASS_FILE,
+    format_limits,
     list_figures,
     name_figures,
     write_evaluation,
@@ -73,6 +74,7 @@ def format_test(evaluation: Evaluation) -> str:
             "",
             *(f"| {' | '.join(cells)} |" for cells in rows),
             "",
+            *(f"{sentence[0].upper()}{sentence[1:]}.\n" for sentence in format_limits(evaluation)),
             f"Accuracy of each class: [{PER_CLASS_FILE}]({PER_CLASS_FILE}).",
             "",
             f"![Training curves]({CURVES_FILE})",

@@ -72,7 +72,20 @@ def format_evaluation(evaluation: Evaluation) -> str:
     for name, shares in list_figures(evaluation):
         cells = [f"{share:{len(head)}.2%}" for share, head in zip(shares, heads, strict=True)]
         lines.append("  ".join([f"{name:10}", *cells]))
-    return "\n".join(lines)
+    return "\n".join([*lines, *format_limits(evaluation)])
+
+
+def format_limits(evaluation: Evaluation) -> list[str]:
+    """Return a sentence on what top-1 can be at all, where that is known: on synthetic data."""
+    source = evaluation.source
+    if "ceiling" not in source:
+        return []
+    ceiling, bound = source["ceiling"], source["bound"]
+    beyond = f" (none can exceed {bound:.2%})" if bound > ceiling else ""
+    return [
+        f"synthetic data: the exact ceiling of top-1 with these inputs is {ceiling:.2%}{beyond},"
+        f" chance is {source['chance']:.2%}"
+    ]
 
 
 def _format_json(values: dict[str, Any]) -> str:

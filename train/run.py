@@ -46,6 +46,7 @@ SHORTCUTS = {
     "device": "run.device",
     "amp": "run.amp",
     "compiled": "run.compile",
+    "skip_bad": "run.skip_bad",
 }
 
 
@@ -69,6 +70,8 @@ _OPTIONS = [
     click.option("--device", help="auto, cpu, cuda or cuda:N."),
     click.option("--amp/--no-amp", default=None, help="Compute in bfloat16 where safe."),
     click.option("--compile/--no-compile", "compiled", default=None, help="Use torch.compile."),
+    click.option("--skip-bad/--no-skip-bad", default=None, help="Leave out samples that cannot be"
+                 " read, told and counted, instead of stopping."),
     click.option("--set", "assignments", multiple=True, metavar="SECTION.FIELD=VALUE",
                  help="Change any setting, e.g. model.attention.score=dot; may be repeated."),
     click.option("--out", type=_PATH, help="Run folder.  [default: runs/DATA-SYSTEM-seedN]"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from train.batch import Batch
 from train.data import DataConfig
 from train.distributed import World, sum_over_ranks
-from train.metrics import Tally, measure_batch
+from train.metrics import N_COLUMNS, Tally, measure_batch
 from train.transforms import normalise_rgb
 
 AVERAGES = ("softmax", "logits")
@@ -42,11 +42,15 @@ class Forward:
 
 @dataclass(frozen=True)
 class SampleScores:
-    """Mean scores of samples: ``sample`` and ``label`` int64 (n,), ``scores`` float32 (n, K)."""
+    """Mean scores of samples: ``sample`` and ``label`` int64 (n,), ``scores`` float32 (n, K).
+
+    ``skipped`` int64: numbers of the samples that could not be read and have no row.
+    """
 
     sample: Tensor
     label: Tensor
     scores: Tensor
+    skipped: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
 
 def score_samples(
@@ -59,35 +63,38 @@ def score_samples(
     """Score every clip and average over the clips of each sample (docs/paper.md O28).
 
     The network is in evaluation mode for the time.  ``softmax`` averages probabilities, ``logits``
-    what the network puts out.  All on the CPU, by rising sample number.  ``stopped`` ends it early.
+    what the network puts out.  All on the CPU, by rising sample number.  A sample with a clip of
+    weight 0 is skipped.  ``stopped`` ends it early.
     """
     if average not in AVERAGES:
         raise ValueError(f"average must be one of {', '.join(AVERAGES)}; got {average!r}")
     was_training = model.training
     model.eval()
-    samples, labels, scores = [], [], []
+    samples, labels, scores, weights = [], [], [], []
     with torch.inference_mode():
         for batch in batches:
             logits = forward(model, batch)
             scores.append((logits.softmax(1) if average == "softmax" else logits).cpu())
             samples.append(batch.sample)
             labels.append(batch.label)
+            weights.append(batch.weight)
             if stopped():
                 break
     model.train(was_training)
-    return _average_clips(samples, labels, scores)
-
-
-def _average_clips(
-    samples: list[Tensor], labels: list[Tensor], scores: list[Tensor]
-) -> SampleScores:
     if not samples:
         empty = torch.empty(0, dtype=torch.int64)
         return SampleScores(empty, empty, torch.empty(0, 0))
-    numbers, place, n_clips = torch.cat(samples).unique(return_inverse=True, return_counts=True)
-    clip_scores = torch.cat(scores)
+    sample, clip_scores, label = torch.cat(samples), torch.cat(scores), torch.cat(labels)
+    skipped = sample[torch.cat(weights) == 0].unique()
+    kept = ~torch.isin(sample, skipped)
+    scored = _average_clips(sample[kept], label[kept], clip_scores[kept])
+    return replace(scored, skipped=skipped)
+
+
+def _average_clips(samples: Tensor, labels: Tensor, clip_scores: Tensor) -> SampleScores:
+    numbers, place, n_clips = samples.unique(return_inverse=True, return_counts=True)
     sums = torch.zeros(len(numbers), clip_scores.shape[1]).index_add_(0, place, clip_scores)
-    own = torch.zeros(len(numbers), dtype=torch.int64).index_copy_(0, place, torch.cat(labels))
+    own = torch.zeros(len(numbers), dtype=torch.int64).index_copy_(0, place, labels)
     return SampleScores(numbers, own, sums / n_clips[:, None])
 
 
@@ -96,14 +103,14 @@ def tally_scores(scored: SampleScores, world: World) -> Tally:
 
     The loss is the cross-entropy of the averaged probabilities.
     """
-    sums = torch.zeros(4, dtype=torch.float64)
+    sums = torch.zeros(1 + N_COLUMNS, dtype=torch.float64)
+    sums[0] = len(scored.sample) + len(scored.skipped)
     if len(scored.sample):
         own = scored.scores.gather(1, scored.label[:, None])[:, 0]
         losses = -own.clamp_min(torch.finfo(torch.float32).tiny).log()
         weights = torch.ones(len(own))
-        sums[0] = len(own)
         sums[1:] = measure_batch(scored.scores, scored.label, weights, losses)
-    weight, *columns = sum_over_ranks(sums, world).tolist()
+    planned, *columns = sum_over_ranks(sums, world).tolist()
     tally = Tally()
-    tally.add(weight, columns)
+    tally.add(columns, planned)
     return tally

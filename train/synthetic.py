@@ -1,7 +1,9 @@
 """What lies beside synthetic raw data: the exact ceilings and the latents of each recording."""
 
 import json
+import logging
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,8 +17,12 @@ from toolkit.shards.schema import DATASET_FILE
 from train.errors import TrainError
 from train.models import ModelConfig
 
+log = logging.getLogger(__name__)
+
 CEILINGS_FILE = "ceilings.json"
 LATENTS_FILE = "latents.csv"
+# Lies in every folder that ctxtool synthesize has written.
+MARKER_FILE = "synthesis.json"
 # A score so many standard errors above its ceiling is no accident.
 N_ERRORS = 3.0
 
@@ -107,6 +113,41 @@ def find_beside_raw(dataset: Path, name: str) -> Path | None:
     if (path.parent.parent / DATASET_FILE).is_file():
         return find_beside_raw(path.parent.parent, name)
     return next((above / name for above in path.parents if (above / name).is_file()), None)
+
+
+def count_stand_ins(reader: DatasetReader) -> int:
+    """Count the usable samples whose poses lie below a folder of synthetic raw data."""
+    poses = reader.samples["poses"].dropna().astype(str)
+    folders = poses.map(os.path.dirname)
+    is_synthetic = {
+        folder: any((above / MARKER_FILE).is_file() for above in (Path(folder) / "_").parents)
+        for folder in folders.unique()
+    }
+    return int(folders.map(is_synthetic).sum())
+
+
+def warn_of_mixture(dataset: Path) -> None:
+    """Say so when a data set mixes synthetic stand-ins with genuine recordings."""
+    reader = DatasetReader(dataset)
+    n = count_stand_ins(reader)
+    if 0 < n < len(reader):
+        log.warning(
+            "%d of %d samples of %s are synthetic stand-ins, the others are not: a network trained"
+            " on both learns to tell them apart; extract the genuine ones alone",
+            n,
+            len(reader),
+            dataset,
+        )
+
+
+def find_limits(dataset: Path, model: ModelConfig) -> dict[str, float]:
+    """Return chance, ceiling and bound of a network on synthetic data; empty on any other."""
+    path = find_beside_raw(dataset, CEILINGS_FILE)
+    if path is None:
+        return {}
+    ceilings = read_ceilings(path)
+    expected, bound = ceilings.expected(model), ceilings.bound(model)
+    return {"chance": ceilings.chance, "ceiling": expected, "bound": bound}
 
 
 def read_ceilings(path: Path) -> Ceilings:

@@ -1,6 +1,7 @@
 """The paper's experiments as one literal table: what each training changes, and what it reached."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -172,16 +173,19 @@ TABLES: Mapping[str, Table] = MappingProxyType({table.name: table for table in _
 PAPER_TABLES = tuple(name for name in TABLES if name != "extra")
 
 
-def select_tables(wanted: str, data: str, *, extra: bool = False) -> list[Table]:
-    """Return one table by name, or with ``all`` those about a data set called ``data``.
+def select_tables(wanted: Sequence[str], data: str, *, extra: bool = False) -> list[Table]:
+    """Return tables by name, each once; ``all`` means those about a data set called ``data``.
 
     ``extra`` adds the rows that the paper leaves open, where they are about that data set.
     Raises ``ValueError`` for an unknown table, or when none is about the data set.
     """
-    if wanted != "all" and wanted not in TABLES:
-        raise ValueError(f"there is no table {wanted}; choose one of {', '.join(TABLES)} or all")
-    names = [name for name in PAPER_TABLES if is_about(TABLES[name], data)]
-    chosen = names if wanted == "all" else [wanted]
+    unknown = [name for name in wanted if name != "all" and name not in TABLES]
+    if unknown:
+        known = ", ".join(TABLES)
+        raise ValueError(f"there is no table {unknown[0]}; choose one of {known} or all")
+    about = [name for name in PAPER_TABLES if is_about(TABLES[name], data)]
+    named = [about if name == "all" else [name] for name in wanted]
+    chosen = list(dict.fromkeys(itertools.chain.from_iterable(named)))
     if not chosen:
         raise ValueError(
             f"no table of the paper is about the data set {data}; choose one by number to run it"

@@ -6,6 +6,8 @@ All are forked from one server that has imported torch once.
 import json
 import multiprocessing
 import os
+import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +15,9 @@ import torch
 from tiny_runs import StoppedTrainer, differing, make_trainer, weights_of
 from torch.nn.functional import cross_entropy
 
+from toolkit.shards import files as shard_files
+from train import checkpoint as checkpoint_files
+from train import loop
 from train.distributed import (
     explain_lost_ranks,
     gather_over_ranks,
@@ -78,6 +83,65 @@ def run_killed(number, kill_at, arguments):
     main()
 
 
+def run_full(limit, arguments, said):
+    """Run the command on a disk on which no file may grow beyond ``limit`` bytes."""
+    torch.set_num_threads(1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    sys.stderr = said.open("w")
+    sys.argv = ["train.run", *arguments]
+    main()
+
+
+def run_killed_writing(number, place, arguments):
+    """Run the command; SIGKILL comes at a place of writing the ``number``-th checkpoint file."""
+    torch.set_num_threads(1)
+    places = {
+        "before": (checkpoint_files, "_save"),
+        "unflushed": (shard_files, "flush_to_disk"),
+        "unnamed": (shard_files, "rename_durably"),
+        "named": (shard_files, "rename_durably"),
+        "unpruned": (loop, "prune_checkpoints"),
+        "half": (checkpoint_files, "_save"),
+    }
+    module, name = places[place]
+    whole, calls = getattr(module, name), []
+
+    def die(*arguments):
+        path = Path(str(arguments[-1] if name == "_save" else arguments[0]))
+        is_ours = name == "prune_checkpoints" or path.name.startswith((".step", ".best"))
+        calls.extend([path] * is_ours)
+        dies = is_ours and len(calls) == number
+        if dies and place == "half":
+            path.write_bytes(b"half")
+        if not dies or place == "named":
+            whole(*arguments)
+        if dies:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(module, name, die)
+    sys.argv = ["train.run", *arguments]
+    main()
+
+
+def run_reader_killed(arguments, said):
+    """Run the command; one of its reading processes is killed in the first step."""
+    torch.set_num_threads(1)
+    finish_step, killed = Trainer._finish_step, []
+
+    def kill_reader(self, sums):
+        finish_step(self, sums)
+        if not killed:
+            killed.append(self.loader._iterator._workers[0])
+            os.kill(killed[0].pid, signal.SIGKILL)
+            # torch tells of it by a signal, or when the next batch is asked for.
+            killed[0].join()
+
+    Trainer._finish_step = kill_reader
+    sys.stderr = said.open("w")
+    sys.argv = ["train.run", *arguments]
+    main()
+
+
 def watch_samples(trainer):
     """Note the sample numbers of real clips, epoch by epoch."""
     seen = [[] for _ in range(trainer.config.optim.epochs)]
@@ -138,6 +202,13 @@ def join_ranks(rank, size, port):
     os.environ.update({name: str(value) for name, value in places.items()})
     os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
     torch.set_num_threads(1)
+
+
+def run_as_rank(rank, size, port, arguments):
+    """Run the command as one of several ranks."""
+    join_ranks(rank, size, port)
+    sys.argv = ["train.run", *arguments]
+    main()
 
 
 def run_rank(rank, size, port, dataset, out):

@@ -40,13 +40,14 @@ def test_padding_adds_nothing_even_when_it_is_no_number():
     scores = torch.tensor([[2.0, 1, 0, 0, 0, 0], [0, 1, 2, 3, 4, 5]])
     losses = torch.tensor([0.5, float("nan")])
     sums = measure_batch(scores, torch.tensor([1, 5]), torch.tensor([1.0, 0]), losses)
-    assert sums.tolist() == [0.5, 0, 1]
+    assert sums.tolist() == [1, 0.5, 0, 1]
 
 
 def test_tally_adds_up_to_means():
     tally = Tally()
-    tally.add(3, [6.0, 1, 2])
-    tally.add(1, [2.0, 1, 1])
+    tally.add([3, 6.0, 1, 2], planned=3)
+    tally.add([1, 2.0, 1, 1], planned=2)
+    assert tally.skipped == 1
     assert tally.means() == {"loss": 2.0, "top1": 0.5, "top5": 0.75}
     assert Tally().means() == {}
 

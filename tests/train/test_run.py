@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas
 import pytest
 import torch
 from child_jobs import run_killed, run_processes
@@ -95,6 +96,14 @@ def test_records_are_one_a_step_and_one_an_epoch(finished):
     assert [(r["kind"], r["step"]) for r in records] == [
         ("step", 1), ("step", 2), ("epoch", 2), ("step", 3), ("step", 4), ("epoch", 4)
     ]  # fmt: skip
+
+
+def test_pandas_reads_the_records(finished):
+    records = pandas.read_json(finished.metrics, lines=True)
+    assert records["kind"].tolist() == ["step", "step", "epoch"] * 2
+    epochs = records[records.kind == "epoch"].set_index("epoch")[["loss", "val_top1"]]
+    assert epochs.index.tolist() == [1, 2]
+    assert epochs.notna().all(axis=None)
 
 
 def test_a_finished_run_is_not_trained_again(finished, tiny_dataset):

@@ -82,14 +82,19 @@ def test_the_proposed_network_is_the_default_of_the_recipe():
     ],
 )
 def test_which_tables_are_run(wanted, data, extra, names):
-    assert [table.name for table in select_tables(wanted, data, extra=extra)] == names
+    assert [table.name for table in select_tables([wanted], data, extra=extra)] == names
 
 
 def test_all_tables_of_a_data_set_that_the_paper_does_not_know():
     with pytest.raises(ValueError, match="no table of the paper is about the data set jhmdb"):
-        select_tables("all", "jhmdb")
+        select_tables(["all"], "jhmdb")
 
 
 def test_an_unknown_table_is_named():
     with pytest.raises(ValueError, match="no table 8; choose one of 3, 4"):
-        select_tables("8", "ntu60")
+        select_tables(["8"], "ntu60")
+
+
+def test_tables_may_be_several_each_once():
+    names = [t.name for t in select_tables(["5", "3", "5", "all"], "kinetics-motion")]
+    assert names == ["5", "3", "4", "6"]
