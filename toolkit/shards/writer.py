@@ -76,8 +76,8 @@ class ShardWriter:
         if kind is None:
             self.close()
         else:
-            self._spool.remove()
             self.path.unlink(missing_ok=True)
+            self._spool.remove()
 
     @contextmanager
     def sample_pictures(self) -> Iterator["_Spool"]:
@@ -222,8 +222,11 @@ class _Spool:
             data[start : start + len(block)] = np.frombuffer(block, np.uint8)
 
     def remove(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._file is None:
+            return
+        try:
+            self._file.close()  # Where the disk is full, what is still to be written fails here.
+        finally:
             self._path.unlink(missing_ok=True)
 
 
