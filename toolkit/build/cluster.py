@@ -5,11 +5,11 @@ import re
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from toolkit.build.site import Site, UnfitMachineError, build_on_site
+from toolkit.build.site import MachineTroubleError, Site, UnfitMachineError, build_on_site
 from toolkit.build.tasks import Rows
 from toolkit.build.worker import ShardTask
 from toolkit.errors import CtxtoolError
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A shard that took this many workers with it is left to somebody who looks into it; the number
-# is that of deaths after which dask itself gives a task up, by default.
+# After this many deaths a shard is suspected of killing its workers; dask's own limit by default.
 _MOST_DEATHS = 4
 # Trouble of one machine may spare another one.
 _MOST_TRIES = 3
-# A cluster that loses this many shards has a trouble of its own.
-_MOST_LOST = 8
+# Where so many shards kill their workers and none is ever finished, the cluster is to blame.
+_MOST_SUSPECTS = 8
 # Tasks handed over beyond those at work; a plan of days need not lie in the scheduler's memory.
 _LEAST_AHEAD = 64
 _AHEAD_PER_THREAD = 3
@@ -45,114 +44,157 @@ def check_scheduler(text: str) -> str:
 def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str) -> Iterator[Rows]:
     """Yield the manifest rows of each shard as it is done, in any order.
 
-    Raises ``ClusterError`` in the end when shards were lost with their workers again and again,
-    and at once when the cluster is unreachable, lost, or unfit for the work.
+    Raises ``ClusterError`` in the end when shards killed their workers again and again, and at
+    once when the cluster is unreachable or lost; ``UnfitMachineError`` when a machine of it cannot
+    do the work.
     """
     with _quiet(), _connected(scheduler) as client:
-        yield from _Dispatch(client, tasks, scheduler).results()
+        yield from _Dispatch(client, scheduler, tasks).results()
+
+
+def _build(task: ShardTask, site: Site) -> Rows:
+    """Run on a worker."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def is_wanted() -> bool:
+        state = worker.state.tasks.get(key)
+        return state is not None and state.state != "cancelled"
+
+    return build_on_site(task, site, is_wanted)
 
 
 class _Dispatch:
-    """Hands tasks to the scheduler, a few more than are at work, until all are done or lost."""
+    """Hands tasks to the scheduler, a few more than are at work, until all are done or left out.
 
-    def __init__(self, client: "Client", tasks: Sequence[ShardTask], scheduler: str) -> None:
+    Whoever shares a worker with a shard that kills it is counted among the dead, too.  So suspects
+    are tried once more at the end, one at a time: then only the guilty die.
+    """
+
+    def __init__(self, client: "Client", scheduler: str, tasks: Sequence[ShardTask]) -> None:
         from distributed import as_completed
 
         self._client, self._scheduler = client, scheduler
-        # Workers have folders of their own to start in.
+        # Workers have working folders of their own.
         out = tasks[0].folder.absolute()
         self._site = Site.here(out)
         self._waiting = deque(replace(task, folder=out) for task in tasks)
+        self._suspects: deque[ShardTask] = deque()
         self._running: dict[Future[Rows], ShardTask] = {}
         self._done = as_completed(loop=client.loop)
         self._deaths: Counter[int] = Counter()
-        self._troubles: Counter[int] = Counter()
-        self._lost: list[int] = []
+        self._tries: Counter[int] = Counter()
+        self._left_out: list[int] = []
+        self._n_finished = 0
         self._workers: set[str] = set()
 
     def results(self) -> Iterator[Rows]:
+        """Yield the rows of each shard as it is done."""
+        from distributed import CancelledError
+        from distributed import TimeoutError as DaskTimeoutError
+
+        # Errors of tasks have other types: see build_on_site.
+        lost = (CancelledError, OSError, DaskTimeoutError)
         try:
-            self._hand_over()
-            while self._running:
-                future = next(self._done)
-                rows = self._collect(future, self._running.pop(future))
-                self._hand_over()
-                if rows is not None:
-                    yield rows
+            yield from self._work_off()
+        except lost as error:
+            raise ClusterError(
+                f"{self._scheduler}: the dask scheduler is gone or dropped the work; what is"
+                " finished is kept: run the same command again to go on"
+            ) from error
         finally:
-            self._give_up()
-        if self._lost:
-            raise ClusterError(_say_lost(self._lost))
+            with suppress(*lost):
+                self._take_back()
+        if self._left_out:
+            raise ClusterError(_say_left_out(self._left_out))
+
+    def _work_off(self) -> Iterator[Rows]:
+        self._hand_over()
+        while self._running:
+            future = next(self._done)
+            rows = self._collect(future, self._running.pop(future))
+            self._hand_over()
+            if rows is not None:
+                yield rows
 
     def _hand_over(self) -> None:
-        """Keep enough tasks with the scheduler; look at workers that came in the meantime."""
-        threads = self._client.nthreads()
+        """Keep enough tasks with the scheduler."""
+        n_threads = self._meet_workers()
+        ahead = max(_LEAST_AHEAD, _AHEAD_PER_THREAD * n_threads)
+        while self._waiting and len(self._running) < ahead:
+            self._submit(self._waiting.popleft())
+        if self._suspects and not self._running:
+            self._submit(self._suspects.popleft())
+
+    def _meet_workers(self) -> int:
+        """Look at the workers that came since the last time; return how many threads all have."""
+        threads: dict[str, int] = self._client.nthreads()
         if not threads and not self._workers:
-            logger.warning("%s has no workers yet; waiting for them", self._scheduler)
+            logger.warning("%s has no worker yet: waiting for one", self._scheduler)
         if not threads.keys() <= self._workers:
             _refuse_unfit(self._client, self._site)
             self._workers |= threads.keys()
-        ahead = max(_LEAST_AHEAD, _AHEAD_PER_THREAD * sum(threads.values()))
-        while self._waiting and len(self._running) < ahead:
-            task = self._waiting.popleft()
-            future = self._client.submit(build_on_site, task, self._site, pure=False)
-            self._running[future] = task
-            self._done.add(future)
+        return sum(threads.values())
+
+    def _submit(self, task: ShardTask) -> None:
+        future = self._client.submit(_build, task, self._site, pure=False)
+        self._running[future] = task
+        self._done.add(future)
 
     def _collect(self, future: "Future[Rows]", task: ShardTask) -> Rows | None:
-        """Return a task's rows, or None if it is to be tried again or lost."""
-        from distributed import CancelledError, KilledWorker
+        """Return a task's rows, or None if it is to be tried again or left out."""
+        from distributed import KilledWorker
 
         try:
-            rows: Rows = future.result()
-        except CancelledError as error:
-            raise ClusterError(
-                f"{self._scheduler}: the dask scheduler is lost or dropped the work: what is"
-                " finished is kept; run the same command again to go on"
-            ) from error
+            rows = future.result()
         except KilledWorker as error:
-            self._deaths[task.number] += error.allowed_failures + 1
-            self._try_again(task, lost=self._deaths[task.number] >= _MOST_DEATHS)
-        except OSError:
-            self._troubles[task.number] += 1
-            if self._troubles[task.number] >= _MOST_TRIES:
+            self._count_deaths(task, error.allowed_failures + 1)
+        except MachineTroubleError as error:
+            self._tries[task.number] += 1
+            if self._tries[task.number] == _MOST_TRIES:
                 raise
-            self._try_again(task, lost=False)
+            logger.warning("shard %d: %s; trying it again", task.number, error)
+            self._waiting.append(task)
         except ImportError as error:
-            _refuse_unfit(self._client, self._site)
-            raise ClusterError(f"a worker of {self._scheduler} lacks {error.name}") from error
+            raise UnfitMachineError(
+                f"a worker of {self._scheduler} cannot load ctxtool ({error}): install the same"
+                " one there"
+            ) from error
         else:
+            self._n_finished += 1
             return rows
         return None
 
-    def _try_again(self, task: ShardTask, *, lost: bool) -> None:
-        if not lost:
-            self._waiting.append(task)
+    def _count_deaths(self, task: ShardTask, n_deaths: int) -> None:
+        if self._deaths[task.number] >= _MOST_DEATHS:
+            self._left_out.append(task.number)
             return
-        logger.warning("shard %d is left out: its workers died %d times", task.number, _MOST_DEATHS)
-        self._lost.append(task.number)
-        if len(self._lost) >= _MOST_LOST:
-            raise ClusterError(_say_lost(self._lost))
+        self._deaths[task.number] += n_deaths
+        suspected = self._deaths[task.number] >= _MOST_DEATHS
+        (self._suspects if suspected else self._waiting).append(task)
+        if len(self._suspects) >= _MOST_SUSPECTS and not self._n_finished:
+            raise ClusterError(_say_left_out([task.number for task in self._suspects]))
 
-    def _give_up(self) -> None:
-        """Take back what nobody waits for any more."""
+    def _take_back(self) -> None:
+        """Let go of what nobody waits for any more; workers give it up at the next recording."""
         if self._running and self._client.status == "running":
             self._client.cancel(list(self._running), force=True)
         self._running.clear()
 
 
-def _say_lost(shards: list[int]) -> str:
-    names = ", ".join(map(str, sorted(shards)))
-    which = f"shard {names} was" if len(shards) == 1 else f"shards {names} were"
+def _say_left_out(shards: list[int]) -> str:
+    which = "shard" if len(shards) == 1 else "shards"
     return (
-        f"{which} not made: {_MOST_DEATHS} workers died at it (out of memory, or killed"
-        " from outside; their logs tell); everything else is finished and kept: run the same"
-        " command again to try once more"
+        f"{which} {', '.join(map(str, sorted(shards)))} could not be made: the workers died at it"
+        " again and again (out of memory, or killed from outside; their logs tell); everything"
+        " that is finished is kept: run the same command again to try once more"
     )
 
 
 def _refuse_unfit(client: "Client", site: Site) -> None:
-    """Look whether scheduler and workers have this ctxtool at all."""
+    """Refuse a scheduler or worker that has no ctxtool, or another one."""
     found: Any = client.get_versions(packages=["ctxtool"])
     machines = {"the scheduler": found["scheduler"]}
     machines |= {f"worker {address}": seen for address, seen in found["workers"].items()}
@@ -190,8 +232,8 @@ def _local_cluster(n_workers: int) -> Iterator[object]:
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=n_workers, threads_per_worker=1, dashboard_address=None, memory_limit=None,
-        silence_logs=logging.CRITICAL,
+        n_workers=n_workers, threads_per_worker=1, dashboard_address="127.0.0.1:0",
+        memory_limit=None, silence_logs=logging.CRITICAL,
     ) as cluster:  # fmt: skip
         yield cluster
 
@@ -200,7 +242,7 @@ def _local_cluster(n_workers: int) -> Iterator[object]:
 def _quiet() -> Iterator[None]:
     """Keep dask's own tales off the terminal; raises ``ClusterError`` where dask is missing."""
     try:
-        import distributed
+        from distributed.versions import VersionMismatchWarning
     except ImportError as error:
         raise ClusterError(
             "--scheduler needs dask.distributed: pip install 'ctxtool[cluster]'"
@@ -209,12 +251,14 @@ def _quiet() -> Iterator[None]:
         for name in ("distributed", "tornado", "asyncio"):
             _silence(name)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
+        # Which versions matter is known here better, and checked.
+        warnings.simplefilter("ignore", VersionMismatchWarning)
         yield
 
 
 def _silence(name: str) -> None:
-    for each in (name, *(n for n in logging.Logger.manager.loggerDict if n.startswith(f"{name}."))):
+    known = logging.Logger.manager.loggerDict
+    for each in (name, *(other for other in known if other.startswith(f"{name}."))):
         log = logging.getLogger(each)
         log.handlers = [logging.NullHandler()]
         log.propagate = False

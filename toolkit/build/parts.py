@@ -80,12 +80,19 @@ def refuse_moved(earlier: Plan, plan: Plan) -> None:
     A whole build plans such samples anew; a part may only add.  Mostly the raw files are not
     visible on the part's machine, or not as they are elsewhere.
     """
-    now = {row.sample_id: row for row in plan.rows if not row.superseded}
-    for row in earlier.rows:
-        if row.superseded or row.shard == NO_SHARD:
-            continue
-        if now[row.sample_id].shard != row.shard:
-            raise PlanError(_say_moved(row, now[row.sample_id]))
+    now = _shards_of(plan)
+    for sample_id, shard in _shards_of(earlier).items():
+        if shard != NO_SHARD and now[sample_id] != shard:
+            raise PlanError(_say_moved(_find(earlier, sample_id), _find(plan, sample_id)))
+
+
+def _shards_of(plan: Plan) -> dict[str, int]:
+    live = plan.live
+    return dict(zip(live["sample_id"].to_pylist(), live["shard"].to_pylist(), strict=True))
+
+
+def _find(plan: Plan, sample_id: str) -> PlannedSample:
+    return next(r for r in plan.rows if r.sample_id == sample_id and not r.superseded)
 
 
 def _say_moved(old: PlannedSample, new: PlannedSample) -> str:

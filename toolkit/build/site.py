@@ -2,24 +2,34 @@
 
 import os
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 
 import h5py
 
 from toolkit import __version__
-from toolkit.build.plan import PlannedSample, Stamp
+from toolkit.build.planned import PlannedSample, Stamp
 from toolkit.build.tasks import Rows
 from toolkit.build.worker import ShardTask, build_shard
 from toolkit.errors import CtxtoolError
 from toolkit.shards.schema import PLAN_FILE, SHARD_FOLDER
+from toolkit.shards.sidecar import shard_path
+
+# A task may come back to a worker that has not noticed yet that it is to give it up.
+_at_work: defaultdict[Path, Lock] = defaultdict(Lock)
 
 
 class UnfitMachineError(CtxtoolError):
     """A machine would make other bytes, or sees other files, than the one that asked it."""
+
+
+class MachineTroubleError(CtxtoolError):
+    """A machine could not do its work; another one, or the same one later, may."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +55,19 @@ class Site:
             raise UnfitMachineError(f"{_name_machine()} {problem}")
 
 
-def build_on_site(task: ShardTask, site: Site) -> Rows:
-    """Make a shard on a machine that is fit for it; see ``build_shard``."""
-    site.check(task)
-    return build_shard(task)
+def build_on_site(task: ShardTask, site: Site, wanted: Callable[[], bool]) -> Rows:
+    """Make a shard on a machine that is fit for it; see ``build_shard``.
+
+    Raises ``MachineTroubleError`` naming the machine where no recording is to blame.
+    """
+    try:
+        site.check(task)
+        with _at_work[shard_path(task.folder, task.number)]:
+            return build_shard(replace(task, wanted=wanted))
+    except UnfitMachineError:
+        raise
+    except (CtxtoolError, OSError, MemoryError) as error:
+        raise MachineTroubleError(f"{_name_machine()}: {error or repr(error)}") from None
 
 
 @cache
