@@ -1,13 +1,15 @@
 # Everything runs in a private virtual environment, made on first use.
 #   make demo    raw sample files -> shards -> a look at them -> a short training, in build/demo
 #   make test    lint, type check, tests
+#   make fuzz    damaged files for every reader for MINUTES=20, and a ledger in build/fuzz
 PYTHON ?= python3
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
+MINUTES ?= 20
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench fuzz clean
 
 demo: export PATH := $(BIN):$(PATH)
 demo: $(READY)
@@ -31,6 +33,13 @@ test: $(READY)
 
 bench: $(READY)
 	for job in tests/benchmarks/bench_*.py; do $(BIN)/python $$job || exit 1; done
+
+# Guided by coverage where atheris installs, else at random.
+fuzz: export OMP_NUM_THREADS := 1
+fuzz: $(READY)
+	$(BIN)/python -c 'import atheris' 2>/dev/null || \
+	    $(BIN)/pip install --quiet --disable-pip-version-check 'atheris>=2.3' || true
+	$(BIN)/python tests/fuzz/fuzz_all.py --minutes $(MINUTES)
 
 # OpenCV's usual build needs a desktop library; without it the headless build is the same module.
 $(READY): setup.cfg pyproject.toml

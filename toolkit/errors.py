@@ -28,8 +28,8 @@ REASONS = (
 )
 
 
-# What is found comes from the file, and may be as long as the file is.
-_LONGEST_FOUND = 400
+# What is told of a file comes from the file, and may be as long as the file is.
+_LONGEST = 300
 
 
 class CtxtoolError(Exception):
@@ -58,10 +58,8 @@ class FileError(SampleError):
         super().__init__(path, place, expected, found)
 
     def __str__(self) -> str:
-        found = (
-            self.found if len(self.found) <= _LONGEST_FOUND else f"{self.found[:_LONGEST_FOUND]}..."
-        )
-        return _in_one_line(f"{self.path}: {self.place}: expected {self.expected}, found {found}")
+        place, expected, found = map(_cut_short, (self.place, self.expected, self.found))
+        return f"{_in_one_line(self.path)}: {place}: expected {expected}, found {found}"
 
     def __reduce__(self) -> "tuple[object, ...]":
         # Keyword arguments do not survive the default pickling between worker and parent.
@@ -148,6 +146,11 @@ class ShardError(FileError):
     """A shard, sidecar, manifest or dataset.json is damaged, foreign or of another version."""
 
     reason: ClassVar[str] = "bad_shard"
+
+
+def _cut_short(text: str) -> str:
+    text = _in_one_line(text[: _LONGEST + 1])
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _in_one_line(text: str) -> str:

@@ -67,7 +67,7 @@ def test_a_folder_without_a_plan_has_none(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet" * 20])
 def test_a_damaged_plan_is_refused(tmp_path, content):
     (tmp_path / "plan.parquet").write_bytes(content)
-    with pytest.raises(ShardError, match=r"plan\.parquet: content: expected a build plan, found"):
+    with pytest.raises(ShardError, match=r"plan\.parquet: file: expected a build plan, found"):
         read_plan(tmp_path)
 
 

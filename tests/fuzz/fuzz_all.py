@@ -53,8 +53,8 @@ class Line:
 def main() -> int:
     """Run all targets and return the exit status."""
     asked = parse_arguments()
-    coverage = importlib.util.find_spec("atheris") is not None
-    if not coverage:
+    coverage = not asked.at_random and importlib.util.find_spec("atheris") is not None
+    if not coverage and not asked.at_random:
         print("atheris does not install here: inputs are random, not guided by coverage")
     if asked.out.exists():
         shutil.rmtree(asked.out)
@@ -76,6 +76,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20.0, help="for all readers together")
     parser.add_argument("--out", type=Path, default=Path("build/fuzz"), help="replaced")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--at-random", action="store_true", help="without coverage")
     parser.add_argument("targets", nargs="*", default=[*NAMES], help=", ".join(NAMES))
     return parser.parse_args()
 
@@ -111,7 +112,7 @@ def judge(line: Line, status: int, folder: Path, out: Path) -> None:
     """Count what a process died of, and keep the input."""
     left = [*folder.glob("finding-*")] or [*folder.glob("current")]
     died = status in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE)
-    if line.reader in SURVIVED and (died or status == -signal.SIGALRM):
+    if line.reader in SURVIVED and (died or status in (-signal.SIGALRM, -signal.SIGPROF)):
         line.decoder_deaths += 1
     else:
         line.findings += 1

@@ -16,6 +16,7 @@ HOSTILE_WORDS = (
     b"\xd9\xa3", b"\\u0000", b"\\ud800", b"\x1b[2J", b"\r", b"\n", b"\n\n", b"\t", b'"', b",", b";",
     b"[" * 2000, b"{" * 2000, b"[" * 40 + b"]" * 40, b"a" * 300,
 )  # fmt: skip
+MOST_BYTES = 1 << 16
 _DEEP: Any = []
 for _ in range(900):
     _DEEP = [_DEEP]
@@ -29,7 +30,7 @@ HOSTILE_VALUES: tuple[Any, ...] = (
 def mutate(data: bytes, random: Random) -> bytes:
     """Return the data with one to four pieces of damage."""
     for _ in range(random.choice((1, 1, 1, 2, 4))):
-        data = random.choice(_MUTATIONS)(data, random)
+        data = random.choice(_MUTATIONS)(data, random)[:MOST_BYTES]
     return data
 
 
@@ -119,7 +120,7 @@ def _change_value(holder: Any, key: Any, random: Random) -> None:
     elif change == 1 and isinstance(holder, dict):
         holder[f"{random.choice(HOSTILE_VALUES)!s:.40}"] = holder[key]
     elif change == 1:
-        holder.extend([holder[key]] * random.choice((1, 2, 1000)))
+        holder.extend([holder[key]] * random.choice((1, 2, 20)))
     elif change == 2:
         holder[key] = [holder[key]]
     else:

@@ -27,11 +27,15 @@ from toolkit.shards.sidecar import read_sidecar, shard_path, sidecar_path
 from toolkit.skeleton import MAX_JOINTS, SkeletonSequence
 
 # What a sentence may take up on a screen.
-LONGEST_SENTENCE = 1000
+LONGEST_SENTENCE = 1100
 
 
 class FindingError(AssertionError):
     """A reader took or said something it must not."""
+
+
+# Of paths, which may hold any other character.
+_CONTROLS = {*map(chr, range(32)), *map(chr, range(127, 160))}
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def read_table(folder: Path, data: bytes) -> None:
             require(not find_id_fault(sample.sample_id), f"id {sample.sample_id!r}")
             require(listed.class_names[sample.label] == sample.label_name, "another class")
             require(sample.label_name.isprintable(), f"class {sample.label_name!r}")
-            require(sample.detail.isprintable(), f"detail {sample.detail!r}")
+            require(not _CONTROLS & set(sample.detail), f"detail {sample.detail!r}")
         require(all(map(str.isprintable, listed.notices)), "a notice of several lines")
 
 

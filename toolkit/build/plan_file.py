@@ -13,6 +13,7 @@ from toolkit.build.plan import Plan, PlanHeader
 from toolkit.build.plan_table import BASE
 from toolkit.errors import ShardError
 from toolkit.shards.files import write_atomically
+from toolkit.shards.parquet import read_table
 from toolkit.shards.schema import PLAN_FILE
 from toolkit.skeleton import SkeletonLayout
 
@@ -32,16 +33,16 @@ def read_plan(folder: Path) -> Plan | None:
     path = folder / PLAN_FILE
     if not path.exists():
         return None
+    table = read_table(path, "a build plan")
     try:
-        table = pq.read_table(path)
-        about = table.schema.metadata
+        about = table.schema.metadata or {}
         header = json.loads(about[b"ctxtool"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ShardError(path, "content", expected="a build plan", found=repr(error)) from error
     _refuse_other_version(path, about)
     try:
         return Plan(_parse_header(header), _check_columns(table))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ShardError(path, "content", expected="a build plan", found=repr(error)) from error
 
 

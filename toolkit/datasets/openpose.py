@@ -20,6 +20,7 @@ _COLUMNS = ("id", "label", "split", "poses", "video")
 _SUBSETS = ("train", "val", "test")
 # Folds are columns of their own; a header of a million would be asked for each line.
 MAX_COLUMNS = 1000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
@@ -128,7 +129,7 @@ def _refuse_bad_paths(table: Path, rows: list[_Row]) -> None:
     for row in rows:
         for column in ("poses", "video"):
             path = row.cells.get(column, "")
-            if any(character < " " or character == "\x7f" for character in path):
+            if _CONTROL.search(path):
                 expected, found = f"a path in column {column}", f"{path!a:.60}"
                 raise TableError(table, f"line {row.line}", expected=expected, found=found)
 

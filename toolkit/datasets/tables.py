@@ -10,6 +10,8 @@ from toolkit.errors import TableError
 
 # The label files of Kinetics have 25 MB, a line of a table some 100 bytes.
 MAX_TEXT_BYTES = 128 * 2**20
+# No file system takes a name of more than 255 bytes.
+MAX_ID = 200
 
 
 def read_text(path: Path) -> str:
@@ -82,6 +84,8 @@ def find_id_fault(sample_id: str) -> str:
     """
     if not sample_id:
         return "an empty id"
+    if len(sample_id) > MAX_ID:
+        return f"one of {len(sample_id)} characters, more than {MAX_ID}"
     if not sample_id.isprintable():
         return f"a line break or another unprintable character in {sample_id!a}"
     if sample_id[0] == "." or "/" in sample_id or "\\" in sample_id:

@@ -25,6 +25,14 @@ _TURNS = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0)
 # BT.470BG, SMPTE 170M, SMPTE 240M, BT.2020.
 _CONVERTIBLE_MATRICES = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 9})
 
+# Containers only: a list of other files (HLS, DASH, concat) would lead out of the file.
+_CONTAINERS = (
+    "aiff,apng,asf,avi,dv,flv,gif,h264,hevc,ivf,live_flv,m4v,matroska,webm,mjpeg,mov,mp4,mpeg,"
+    "mpegts,mpegvideo,mxf,nut,obu,ogg,rm,swf,vc1,wtv,yuv4mpegpipe,wav,mp3,aac,flac"
+)
+
+_OPENING = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
+
 _TEXT_BYTES = string.printable.encode()
 
 
@@ -255,9 +263,7 @@ def _open_container(path: Path) -> av.container.InputContainer:
         try:
             # "file:" lets names hold a colon and keeps playlists off the network; titles are
             # never looked at, so their encoding must not stop us.
-            return av.open(
-                f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"}
-            )
+            return av.open(f"file:{path}", metadata_errors="replace", options=_OPENING)
         except av.FFmpegError as error:
             found = "; ".join([str(error.strerror), *(message.strip() for _, _, message in said)])
             if isinstance(error, av.InvalidDataError):

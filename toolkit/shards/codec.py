@@ -13,6 +13,10 @@ Buffer = bytes | memoryview | Picture
 # OpenCV before 4.11 cannot hand out RGB itself and swaps in a second pass.
 _RGB_FLAG: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
 _JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+# Twice the pixels of 8K video: a few bytes of JPEG can claim 64 times as many.
+MAX_PIXELS = 1 << 26
+# Of the markers that may stand before the size: those of C0..CF that do not tell it.
+_NO_SIZE = (0xC4, 0xC8, 0xCC)
 
 
 def encode_picture(rgb: Picture, quality: int = 90) -> bytes:
@@ -33,10 +37,25 @@ def decode_picture(jpeg: Buffer) -> Picture:
     flag = cv2.IMREAD_COLOR if _RGB_FLAG is None else _RGB_FLAG
     # OpenCV 4 fills up a picture that breaks off, and any OpenCV takes other formats.
     whole = data[:2].tobytes() == _JPEG_BEGIN and data[-2:].tobytes() == _JPEG_END
+    n_pixels = _claimed_pixels(memoryview(data)) if whole else 0
+    if n_pixels > MAX_PIXELS:
+        raise ValueError(f"a JPEG of {n_pixels} pixels, more than the {MAX_PIXELS} allowed")
+    whole = n_pixels > 0
     picture = cv2.imdecode(data, flag) if whole else None
     if picture is None:
         raise ValueError(f"{data.size} bytes that are not a whole JPEG picture")
     return cast(Picture, picture if _RGB_FLAG is not None else _swapped(picture))
+
+
+def _claimed_pixels(jpeg: memoryview) -> int:
+    """Return width x height as the header tells it, 0 where it breaks off or is not in order."""
+    at = len(_JPEG_BEGIN)
+    while at + 9 <= len(jpeg) and jpeg[at] == 0xFF and jpeg[at + 1] >= 0xC0:
+        marker = jpeg[at + 1]
+        if marker <= 0xCF and marker not in _NO_SIZE:
+            return (jpeg[at + 5] << 8 | jpeg[at + 6]) * (jpeg[at + 7] << 8 | jpeg[at + 8])
+        at += 2 + (jpeg[at + 2] << 8 | jpeg[at + 3])
+    return 0
 
 
 def decode_pictures(jpegs: Sequence[Buffer]) -> Picture:

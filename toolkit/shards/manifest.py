@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import ShardError
 from toolkit.shards.files import write_atomically
+from toolkit.shards.parquet import read_table, to_frame
 from toolkit.shards.schema import MANIFEST_FILE
 
 if TYPE_CHECKING:
@@ -44,28 +45,25 @@ def read_manifest(path: str | os.PathLike[str]) -> "pd.DataFrame":
 
     Raises ``ShardError`` naming the file when it is missing, damaged or lacks a column.
     """
+    file = Path(path)
+    file = file / MANIFEST_FILE if file.is_dir() else file
+    table = read_table(file, "a Parquet manifest")
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise ShardError(file, "columns", expected=f"a column {missing[0]}", found="none")
+    splits = [name for name in table.column_names if name.startswith(SPLIT_PREFIX)]
+    return to_frame(file, table, COLUMNS | dict.fromkeys(splits, "string"))
+
+
+def manifest_frame(
+    rows: "Iterable[Mapping[str, Any]] | pd.DataFrame", splits: Sequence[str]
+) -> "pd.DataFrame":
+    """Return typed manifest rows sorted by id; facts follow the fixed columns in order of name."""
     # Late: what reads and writes shards alone starts in a third of the time without it.
     import pandas as pd
 
-    file = Path(path)
-    file = file / MANIFEST_FILE if file.is_dir() else file
-    try:
-        frame = pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        found = "nothing there" if isinstance(error, FileNotFoundError) else str(error)
-        raise ShardError(file, "file", expected="a Parquet manifest", found=found) from error
-    missing = [name for name in COLUMNS if name not in frame.columns]
-    if missing:
-        raise ShardError(file, "columns", expected=f"a column {missing[0]}", found="none")
-    return frame
-
-
-def manifest_frame(rows: Iterable[Mapping[str, Any]], splits: Sequence[str]) -> "pd.DataFrame":
-    """Return typed manifest rows sorted by id; facts follow the fixed columns in order of name."""
-    import pandas as pd
-
     # As objects: pandas would turn whole numbers with gaps into floats.
-    frame = pd.DataFrame(list(rows), dtype=object)
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), dtype=object)
     split_columns = [SPLIT_PREFIX + split for split in splits]
     facts = sorted(set(frame.columns) - set(COLUMNS) - set(split_columns))
     frame = frame.reindex(columns=[*COLUMNS, *split_columns, *facts])
