@@ -11,10 +11,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 PURE = ("toolkit.readers", "toolkit.bodies", "toolkit.align", "toolkit.clips", "toolkit.tracking")
-# Who in train may use more of toolkit than the contract, and what: whoever draws or writes videos.
+# Who in train may use more of toolkit than the contract, and what: who draws or writes videos, and
+# prediction, which reads what was never extracted.
 BEYOND_THE_CONTRACT = {
     "train.attention": ["toolkit.video_file"],
     "train.attention_pictures": ["toolkit.drawing"],
+    "train.predict": ["toolkit.errors", "toolkit.recording", "toolkit.video_file"],
+    "train.prediction_video": [
+        "toolkit.drawing",
+        "toolkit.readers.picture",
+        "toolkit.readers.video",
+    ],
 }
 NOT_IN_PURE = ("toolkit.shards", "toolkit.build", "toolkit.cli", "click", "pandas", "h5py")
 

@@ -1,0 +1,206 @@
+import json
+from dataclasses import replace
+
+import av
+import numpy as np
+import pytest
+from builders import (
+    ntu_frames,
+    pose_person,
+    write_kinetics_json,
+    write_ntu_skeleton,
+    write_openpose_folder,
+)
+from click.testing import CliRunner
+from shard_builders import MadeDataset, write_dataset
+from tiny_runs import RECORDINGS
+from trained_runs import train_run
+from video_builders import textured_pictures, write_video
+
+from toolkit.build.options import BuildOptions
+from toolkit.build.run import BuildSettings, plan_build, run_build
+from toolkit.recording import Recording, choose_options
+from toolkit.samples import DataSet, Sample
+from toolkit.skeleton import NTU25, OPENPOSE18
+from train.errors import TrainError
+from train.evaluate import EvaluationOptions, evaluate_run
+from train.predict import PredictionOptions, predict, predict_recording
+from train.prediction import Prediction, format_prediction, prediction_to_json, slide_spans
+from train.sampling import Span, tile_spans
+from train.saved_run import load_run
+
+CLASSES = ("jump", "run", "sit")
+# Other settings than the defaults, to see that they are taken over.
+OPTIONS = BuildOptions(source="ntu", align="frame", bodies="file-order", frame_size=32, quality=70)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """Six recordings of one or two bodies, 18 frames and more, with videos."""
+    folder = tmp_path_factory.mktemp("raw")
+    for i in range(6):
+        frames = ntu_frames(*[[7, 8][: 1 + i % 2]] * (18 + i))
+        write_ntu_skeleton(folder / f"r{i}.skeleton", frames)
+        write_video(folder / f"r{i}.mp4", textured_pictures(20)[:18] + textured_pictures(i))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shards(raw, tmp_path_factory):
+    samples = [
+        Sample(
+            f"r{i}", i % 3, CLASSES[i % 3], {"own": "train" if i < 3 else "test"},
+            raw / f"r{i}.skeleton", raw / f"r{i}.mp4",
+        )
+        for i in range(6)
+    ]  # fmt: skip
+    data = DataSet("made", NTU25, CLASSES, ("own",), "own", tuple(samples))
+    settings = BuildSettings(tmp_path_factory.mktemp("shards") / "made")
+    run_build(plan_build(data, OPTIONS, settings), settings, lambda rows: None)
+    return settings.out
+
+
+@pytest.fixture(scope="module")
+def run(shards, tmp_path_factory):
+    changes = {"data.split": "own", "data.validation_share": 0.0}
+    return train_run(shards, tmp_path_factory.mktemp("runs") / "cross", changes)
+
+
+@pytest.fixture(scope="module")
+def loaded(run):
+    return load_run(run, device="cpu")
+
+
+def recording(raw, i):
+    return Recording(raw / f"r{i}.skeleton", raw / f"r{i}.mp4")
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "stride", "spans"),
+    [
+        (16, 16, [(0, 16)]),
+        (5, 16, [(0, 5)]),
+        (40, 16, [(0, 16), (16, 16), (32, 8)]),
+        (18, 4, [(0, 16), (4, 14)]),
+        (24, 4, [(0, 16), (4, 16), (8, 16)]),
+        (16, 1, [(0, 16)]),
+        (30, 20, [(0, 16), (20, 10)]),
+        (18, 20, [(0, 16)]),
+    ],
+)
+def test_clips_slide_until_one_reaches_the_end(n_frames, stride, spans):
+    assert slide_spans(n_frames, 16, stride, "keep") == spans
+
+
+@pytest.mark.parametrize("partial", ["keep", "drop"])
+def test_clips_a_length_apart_are_those_of_evaluation(partial):
+    for n_frames in range(1, 70):
+        expected = tile_spans(n_frames, 16, partial)
+        assert slide_spans(n_frames, 16, 16, partial) == expected
+
+
+def test_a_recording_is_taken_for_what_evaluation_takes_it_for(loaded, run, raw, shards):
+    """The raw files of the test samples, to the last bit."""
+    evaluation = evaluate_run(run, shards, EvaluationOptions(batch_size=2, workers=0, device="cpu"))
+    assert evaluation.sample_ids == ("r3", "r4", "r5")
+    for i, scores in zip((3, 4, 5), evaluation.scores, strict=True):
+        prediction = predict_recording(loaded, recording(raw, i))
+        assert prediction.n_frames == 18 + i
+        assert np.array_equal(prediction.overall, scores)
+
+
+def test_options_are_taken_over_from_data_of_the_same_kind(raw):
+    made_with = OPTIONS.to_dict()
+    ntu = choose_options(recording(raw, 0), made_with)
+    assert ntu == BuildOptions(**made_with)
+    own = choose_options(Recording(raw / "a.json", None, 25.0), made_with)
+    assert own == BuildOptions(
+        source="openpose", align="time", bodies="frame", pose_fps=25.0, skeleton_only=True
+    )
+
+
+def made_prediction():
+    shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]], np.float32)
+    return Prediction(CLASSES, (Span(0, 16), Span(12, 15)), shares, 27, 30.0)
+
+
+def test_the_table_tells_every_clip_and_the_mean():
+    assert format_prediction(made_prediction()).splitlines() == [
+        "seconds    1          2         3",
+        "0.0 - 0.5   70% jump   20% run   10% sit",
+        "0.4 - 0.9   60% sit    30% run   10% jump",
+        "-----------------------------------------",
+        "all         40% jump   35% sit   25% run",
+    ]
+
+
+def test_json_tells_the_same():
+    found = prediction_to_json(made_prediction())
+    assert [best["class"] for best in found["top"]] == ["jump", "sit", "run"]
+    assert found["probabilities"] == pytest.approx([0.4, 0.25, 0.35])
+    assert [(clip["start_s"], clip["end_s"]) for clip in found["clips"]] == [
+        (0, 0.5333),
+        (0.4, 0.9),
+    ]
+    json.dumps(found)
+
+
+@pytest.mark.parametrize(("frame", "clip"), [(0, 0), (13, 0), (14, 1), (26, 1)])
+def test_a_frame_belongs_to_the_clip_whose_middle_is_nearest(frame, clip):
+    assert made_prediction().clip_at(frame) == clip
+
+
+def test_a_video_is_drawn_frame_by_frame(loaded, raw, tmp_path):
+    options = PredictionOptions(stride=4, render=tmp_path / "out.mp4")
+    predict_recording(loaded, recording(raw, 4), options)
+    with av.open(str(options.render)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    # 64x48 pixels enlarged to 480x360, and a line of 26 pixels for each of three classes.
+    assert len(frames) == 22
+    assert frames[0].shape == (360 + 3 * 26 + 8, 480, 3)
+
+
+def test_other_joints_are_told(loaded, tmp_path):
+    write_openpose_folder(tmp_path / "poses", [[pose_person()]] * 3)
+    video = write_video(tmp_path / "a.mp4", textured_pictures(3))
+    with pytest.raises(TrainError, match=r"18 joints \(openpose18\).*trained on 25 \(ntu25\)"):
+        predict_recording(loaded, Recording(tmp_path / "poses", video))
+
+
+def test_missing_pictures_are_told(loaded, raw):
+    with pytest.raises(TrainError, match="reads pictures: give --video"):
+        predict_recording(loaded, Recording(raw / "r0.skeleton"))
+
+
+def test_video_and_poses_that_do_not_belong_together_are_told(loaded, raw, tmp_path):
+    video = write_video(tmp_path / "a.mp4", textured_pictures(3))
+    with pytest.raises(TrainError, match=r"misaligned.*18 pose frames, 3 video frames"):
+        predict_recording(loaded, Recording(raw / "r0.skeleton", video))
+
+
+def test_a_context_file_is_told(loaded, raw):
+    config = loaded.config.replaced({"data.context_file": "a.h5"})
+    with pytest.raises(TrainError, match="trained with a context file"):
+        predict_recording(replace(loaded, config=config), recording(raw, 0))
+
+
+def test_a_network_of_skeletons_needs_no_video(tmp_path):
+    made = MadeDataset(layout=OPENPOSE18, pictures=False)
+    shards = write_dataset(tmp_path / "made", RECORDINGS, made)
+    run = train_run(shards, tmp_path / "run", {"model.system": "skeleton"})
+    poses = tmp_path / "clip.json"
+    write_kinetics_json(poses, [[pose_person(t)] for t in range(20)], label="", label_index=None)
+    options = PredictionOptions(render=tmp_path / "out.mp4")
+    prediction = predict_recording(load_run(run, device="cpu"), Recording(poses), options)
+    assert prediction.spans == ((0, 8), (8, 8), (16, 4))
+    assert options.render.stat().st_size > 1000
+
+
+def test_the_command_tells_and_writes(run, raw, tmp_path):
+    arguments = [run, "--poses", raw / "r4.skeleton", "--video", raw / "r4.mp4"]
+    arguments += ["--json", tmp_path / "out.json", "--device", "cpu"]
+    ran = CliRunner().invoke(predict, list(map(str, arguments)))
+    assert ran.exit_code == 0, ran.output
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [clip["start_frame"] for clip in written["clips"]] == [0, 8, 16]
+    assert ran.stdout.splitlines()[-1].split()[2] == written["top"][0]["class"]

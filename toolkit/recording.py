@@ -1,0 +1,93 @@
+"""One recording outside of any data set, made into a data set of its own by the very build."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.build.options import NTU_FPS, BuildOptions
+from toolkit.build.run import BuildSettings, plan_build, run_build
+from toolkit.errors import CtxtoolError
+from toolkit.samples import DataSet, Sample
+from toolkit.shards.dataset import DatasetReader
+from toolkit.shards.manifest import OK, read_manifest
+from toolkit.skeleton import NTU25, OPENPOSE18, SkeletonLayout
+
+SPLIT = "new"
+# Options of a build that decide what a network is shown; the rest follows from the file's kind.
+_TAKEN_OVER = ("bodies", "tolerance_ms", "frame_size", "quality")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Poses of one recording, and its video if it has one.
+
+    ``poses`` is a ``.skeleton`` file of NTU RGB+D, a folder of OpenPose files, or one
+    Kinetics-style JSON file; ``pose_fps`` is their rate, but for NTU, which has its own.
+    """
+
+    poses: Path
+    video: Path | None = None
+    pose_fps: float = 30.0
+
+    @property
+    def is_ntu(self) -> bool:
+        """Whether the poses are of NTU RGB+D."""
+        return self.poses.suffix == ".skeleton"
+
+    def layout(self, wanted: SkeletonLayout) -> SkeletonLayout:
+        """Return the joints of the poses; a JSON file may hold those of any layout ``wanted``."""
+        if self.is_ntu:
+            return NTU25
+        return OPENPOSE18 if self.poses.is_dir() else wanted
+
+
+def choose_options(recording: Recording, made_with: Mapping[str, Any]) -> BuildOptions:
+    """Return how to extract a recording as a data set was: by its ``parameters``, if of its kind.
+
+    Without any they are the defaults of the extracting commands.
+    """
+    alike = (made_with.get("source") == "ntu") == recording.is_ntu
+    taken = {name: made_with[name] for name in _TAKEN_OVER if alike and name in made_with}
+    taken |= {"skeleton_only": recording.video is None}
+    if recording.is_ntu:
+        return BuildOptions(source="ntu", align="frame", **{"bodies": "denoise"} | taken)
+    fps = recording.pose_fps
+    return BuildOptions(
+        source="openpose", align="time", pose_fps=fps, **{"bodies": "frame"} | taken
+    )
+
+
+def extract_recording(
+    recording: Recording,
+    options: BuildOptions,
+    kind: tuple[SkeletonLayout, tuple[str, ...]],
+    out: Path,
+) -> DatasetReader:
+    """Build a data set folder ``out`` whose one sample is the recording; return its reader.
+
+    ``kind`` are the layout and the classes of the data set that it is to be like; its own class is
+    not known and stands as the first.  Raises ``CtxtoolError`` with the reason why it cannot be
+    used.
+    """
+    layout, class_names = kind
+    sample = Sample(
+        sample_id=recording.poses.stem,
+        label=0,
+        label_name=class_names[0],
+        subsets={SPLIT: "test"},
+        poses=recording.poses,
+        video=recording.video,
+    )
+    data = DataSet(recording.poses.stem, layout, class_names, (SPLIT,), SPLIT, (sample,))
+    settings = BuildSettings(out)
+    run_build(plan_build(data, options, settings), settings, lambda rows: None)
+    row = read_manifest(out).iloc[0]
+    if row["status"] != OK:
+        raise CtxtoolError(f"{recording.poses} cannot be used ({row['status']}): {row['detail']}")
+    return DatasetReader(out)
+
+
+def pose_rate(recording: Recording) -> float:
+    """Return the pose frames a second."""
+    return NTU_FPS if recording.is_ntu else recording.pose_fps
