@@ -20,6 +20,7 @@ from toolkit import bounded
 from toolkit.datasets.kinetics_labels import read_label_files, read_own_label
 from toolkit.datasets.openpose import list_openpose, read_layout
 from toolkit.errors import FileError, ShardError, SkeletonFileError, TableError, VideoFileError
+from toolkit.readers import openpose_json
 from toolkit.readers.kinetics_json import read_kinetics_json
 from toolkit.readers.ntu_skeleton import MAX_LINES, read_ntu_skeleton
 from toolkit.readers.openpose_json import read_openpose_file
@@ -132,6 +133,13 @@ def test_a_recording_of_many_people_is_not_counted_as_too_much(tmp_path, monkeyp
     assert bounded.find_json_excess(b"[" * 10 + b"," * 50) == ""
     assert bounded.find_json_excess("[" * 10 + "{" + " " * 10).startswith("11 lists and objects")
     assert bounded.find_json_excess(b"0," * 200).startswith("201 values")
+
+
+def test_a_folder_cannot_hold_more_than_one_recording_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(openpose_json, "MAX_JSON_VALUES", 2 * 54)
+    folder = builders.write_openpose_folder(tmp_path / "f", [[builders.pose_person()]] * 3)
+    refused = refusal(SkeletonFileError, openpose_json.read_openpose_folder, folder)
+    assert "at most 108 numbers in all frames so far, found 162" in refused
 
 
 @pytest.mark.parametrize("depth", [500, 1023, 5000, 10**5])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.bounded import MAX_JSON_VALUES
 from toolkit.errors import SkeletonFileError
 from toolkit.readers.people import (
     FrameNumbers,
@@ -17,6 +18,7 @@ from toolkit.readers.people import (
     get_member,
     number_frames,
     read_json,
+    show,
 )
 from toolkit.skeleton import OPENPOSE18, SkeletonSequence
 
@@ -25,6 +27,7 @@ SCALES = ("auto", "pixels", "0..1", "-1..1")
 BODY25_TO_COCO18 = (*range(8), *range(9, 19))
 
 _SUFFIX = "_keypoints.json"
+_POSE = "pose_keypoints_2d"
 _FRAME_NAME = re.compile(r"(?:(.*)_)?([0-9]{12})_keypoints\.json", re.DOTALL)
 # No one is two pixels tall, and no one is two pictures out of the picture.
 _LEAST_PIXELS = 2.0
@@ -122,10 +125,16 @@ def _read_frames(
     fps: float,
 ) -> OpenPosePoses:
     people = People()
+    n_numbers = 0
     for number, path in paths.items():
         listed = get_member(path, "top level", read_json(path), "people", list)
-        people.add_frame(number - numbers.first, listed, (path, ""))
-    poses = people.lists("pose_keypoints_2d")
+        kept = [_keep_pose(path, position, person) for position, person in enumerate(listed)]
+        n_numbers += sum(len(person[_POSE]) for person in kept)
+        if n_numbers > MAX_JSON_VALUES:
+            expected = f"at most {MAX_JSON_VALUES} numbers in all frames so far"
+            raise SkeletonFileError(path, "people", expected=expected, found=str(n_numbers))
+        people.add_frame(number - numbers.first, kept, (path, ""))
+    poses = people.lists(_POSE)
     n_joints = _count_joints(people, poses)
     V = n_joints or OPENPOSE18.n_joints
     joints = people.stack_numbers(poses, 3 * V).reshape(-1, V, 3)
@@ -142,6 +151,17 @@ def _read_frames(
         fractions = fractions[:, BODY25_TO_COCO18]
     sequence = people.lay_out(OPENPOSE18, fractions, numbers.n_frames, fps)
     return OpenPosePoses(sequence, numbers.n_gaps, n_joints, scale)
+
+
+def _keep_pose(path: Path, position: int, person: Any) -> dict[str, list[Any]]:
+    """Return a person without hands and face, so that a folder takes no more than its poses do."""
+    place = f"person {position}"
+    pose = get_member(path, place, person, _POSE, list)
+    if not set(map(type, pose)) <= {int, float}:
+        odd, value = next((i, v) for i, v in enumerate(pose) if type(v) not in (int, float))
+        where = f"{place}, number {odd}"
+        raise SkeletonFileError(path, where, expected="a number", found=show(value))
+    return {_POSE: pose}
 
 
 def _count_joints(people: People, poses: list[list[Any]]) -> int | None:

@@ -37,7 +37,7 @@ def decode_picture(jpeg: Buffer) -> Picture:
     flag = cv2.IMREAD_COLOR if _RGB_FLAG is None else _RGB_FLAG
     # OpenCV 4 fills up a picture that breaks off, and any OpenCV takes other formats.
     whole = data[:2].tobytes() == _JPEG_BEGIN and data[-2:].tobytes() == _JPEG_END
-    n_pixels = _claimed_pixels(memoryview(data)) if whole else 0
+    n_pixels = _claimed_pixels(data.data) if whole else 0
     if n_pixels > MAX_PIXELS:
         raise ValueError(f"a JPEG of {n_pixels} pixels, more than the {MAX_PIXELS} allowed")
     whole = n_pixels > 0
