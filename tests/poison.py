@@ -29,7 +29,13 @@ HARMS = {harms!r}
 def bloat():
     held = []
     while True:
-        held.append(bytearray(1 << 24))
+        held.append(bytes(1 << 24))
+
+
+def hang():
+    (HERE / "hanging").touch()
+    # In C, and nothing else of this process runs meanwhile.
+    re.match(r"(a+)+$", "a" * 60 + "b")
 
 
 def first_time_only():
@@ -53,8 +59,7 @@ DO = {{
     "abort": os.abort,
     "exit": lambda: os._exit(3),
     "be killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    # In C, and nothing else of this process runs meanwhile.
-    "hang": lambda: re.match(r"(a+)+$", "a" * 60 + "b"),
+    "hang": hang,
     "bloat": bloat,
     "segfault once": first_time_only,
     "stumble": stumble,

@@ -109,9 +109,9 @@ def test_a_recording_that_kills_its_reader_is_lost_alone(
 
 def test_a_decoder_that_hangs_is_given_up(raw, tmp_path, harmful):
     harmful(b="hang")
-    rows = build_shard(work(raw, tmp_path / "out", limits=SampleLimits(timeout_s=2)))
+    rows = build_shard(work(raw, tmp_path / "out", limits=SampleLimits(timeout_s=3)))
     assert outcomes(rows) == {"a": "ok", "b": "timeout", "c": "ok"}
-    assert said(rows) == "b: no picture and no answer within 2 s (--sample-timeout)"
+    assert said(rows) == "b: no picture and no answer within 3 s (--sample-timeout)"
 
 
 def test_a_recording_that_takes_too_much_memory_is_given_up(raw, tmp_path, harmful):

@@ -13,6 +13,7 @@ import joblib
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from toolkit.build.parent import die_with_parent
 from toolkit.errors import CtxtoolError
 
 logger = logging.getLogger(__name__)
@@ -118,4 +119,6 @@ def _in_child(work: Callable[[Task], Result], number: int, task: Task) -> tuple[
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+    # joblib's processes would wait minutes for the next task of a parent that was killed.
+    die_with_parent()
     return number, work(task)

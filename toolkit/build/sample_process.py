@@ -1,12 +1,9 @@
 """The process that reads one recording after another for a shard worker, and may die of one."""
 
-import ctypes
 import errno
 import faulthandler
 import os
 import resource
-import signal
-import sys
 import traceback
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from toolkit.build.extracted import Extracted
 from toolkit.build.options import BuildOptions
+from toolkit.build.parent import die_with_parent
 from toolkit.build.planned import PlannedSample
 from toolkit.errors import SampleError
 from toolkit.skeleton import SkeletonLayout
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from toolkit.build.extract import Extractor
 
 _BATCH_BYTES = 1 << 17
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
 @dataclass(frozen=True)
@@ -73,16 +70,18 @@ def _settle(parent: int) -> None:
     """Leave no trace when dying, and die with the parent even in the middle of a hung decoder."""
     faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != parent:
-            raise EOFError
+    die_with_parent()
+    if os.getppid() != parent:
+        raise EOFError
 
 
 def _limit_memory(mib: int) -> None:
     """Let allocations fail beyond a limit: of what is written to, not of mere address space."""
     if mib:
-        resource.setrlimit(resource.RLIMIT_DATA, (mib << 20, mib << 20))
+        _, allowed = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = mib << 20
+        limit = limit if allowed == resource.RLIM_INFINITY else min(limit, allowed)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 @dataclass
