@@ -1,6 +1,8 @@
 """The network being trained with its optimiser: gradients in, weights changed, state out."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -48,14 +50,11 @@ class Learner:
         self.model.train()
         labels = batch.label.to(self.world.device, non_blocking=True)
         weights = batch.weight.to(self.world.device, non_blocking=True)
-        try:
-            with keep_gradients_local(self._spread, local=not is_last):
-                logits = self.forward(self._trained, batch)
-                losses = self._losses(logits, labels)
-                # DDP averages over ranks: times their number it is the mean over all real clips.
-                ((losses * weights).sum() * (self.world.size / n_clips)).backward()
-        except torch.OutOfMemoryError as error:
-            raise TrainError(self._advise_memory()) from error
+        with self.explain_memory(), keep_gradients_local(self._spread, local=not is_last):
+            logits = self.forward(self._trained, batch)
+            losses = self._losses(logits, labels)
+            # DDP averages over ranks: times their number it is the mean over all real clips.
+            ((losses * weights).sum() * (self.world.size / n_clips)).backward()
         return measure_batch(logits, labels, weights, losses)
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -67,7 +66,9 @@ class Learner:
         if self.config.optim.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip)
         set_rate(self.optimiser, rate)
-        self.optimiser.step()
+        # The first step makes room for the momentum.
+        with self.explain_memory():
+            self.optimiser.step()
         self.optimiser.zero_grad()
         if self.average is not None:
             update_average(self.average, self.model, self.config.run.ema)
@@ -91,6 +92,14 @@ class Learner:
         self.optimiser.load_state_dict(optimiser)
         if self.average is not None and ema is not None:
             self.average.load_state_dict(ema)
+
+    @contextmanager
+    def explain_memory(self) -> Iterator[None]:
+        """Turn a device that is out of memory into a ``TrainError`` that says what to change."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise TrainError(self._advise_memory()) from error
 
     def _advise_memory(self) -> str:
         run = self.config.run

@@ -231,12 +231,13 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         share_buffers(self.learner.judged, self.world)
-        scored = score_samples(
-            self.learner.forward,
-            self.learner.judged,
-            self.validation,
-            stopped=lambda: self.stop.signal_number > 0,
-        )
+        with self.learner.explain_memory():
+            scored = score_samples(
+                self.learner.forward,
+                self.learner.judged,
+                self.validation,
+                stopped=lambda: self.stop.signal_number > 0,
+            )
         tally = tally_scores(scored, self.world)
         wish = torch.tensor([self.stop.signal_number])
         if sum_over_ranks(wish, self.world).item() > 0:

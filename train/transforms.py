@@ -3,6 +3,7 @@
 Frames are uint8 (T, H, W, 3), joints float32 (T, M, V, C); M bodies, V joints, C channels.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -91,8 +92,14 @@ def normalise_rgb(
 
     The memory order stays: batches come channels last, which 3D convolutions like on a GPU.
     """
-    centre = torch.tensor(mean, dtype=torch.float32, device=rgb.device).view(3, 1, 1, 1)
-    return (rgb - centre).mul_(scale).to(dtype)
+    return (rgb - _centre(tuple(mean), rgb.device)).mul_(scale).to(dtype)
+
+
+@functools.cache
+def _centre(mean: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return the mean on a device: to bring it there for every batch would wait for the GPU."""
+    with torch.inference_mode(False):
+        return torch.tensor(mean, dtype=torch.float32, device=device).view(3, 1, 1, 1)
 
 
 def find_seen(

@@ -108,7 +108,7 @@ def test_several_data_sets_are_named(tmp_path):
 
 @pytest.mark.parametrize("name", [".", "missing"])
 def test_a_folder_without_a_data_set_is_refused(tmp_path, name):
-    with pytest.raises(ShardError, match=r"dataset\.json.*found none"):
+    with pytest.raises(ShardError, match=r"dataset\.json.*found (neither|no such folder); build"):
         find_dataset(tmp_path / name)
 
 
