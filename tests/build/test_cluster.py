@@ -188,9 +188,7 @@ def test_a_machine_in_trouble_is_named_and_its_work_tried_again(cluster, raw, ca
     cluster.add_worker(WATCH.format(what=TROUBLE_AT_3))
     ran = start(cluster, raw, tmp_path / "out").wait()
     assert ran.status == 0, ran.err
-    told = (
-        r"WARNING: shard 3: worker on \S+ \(process [0-9]+\): \[Errno 5\] broken; trying it again"
-    )
+    told = r"WARNING: shard 3: process [0-9]+ on \S+: \[Errno 5\] broken; trying it again"
     assert re.fullmatch(told, ran.err.strip())
     assert digests(tmp_path / "out") == calm
 
@@ -201,7 +199,7 @@ def test_trouble_that_does_not_go_away_stops_the_build(cluster, raw, tmp_path):
     assert ran.status == 1
     *warnings, error = ran.err.splitlines()
     assert len(warnings) == 2
-    assert re.fullmatch(r"Error: worker on \S+ \(process [0-9]+\): \[Errno 28\] full: 'out'", error)
+    assert re.fullmatch(r"Error: process [0-9]+ on \S+: \[Errno 28\] full: 'out'", error)
 
 
 def test_nobody_answers(zygote, raw, tmp_path):
@@ -233,7 +231,7 @@ OTHER_JPEG = OTHER_VERSION.format(name="simplejpeg", answer="return '0.1'")
     [
         (NOT_INSTALLED, r"Error: worker tcp://127\.\S+ has no ctxtool, this machine has \S+: "),
         (OLDER, r"Error: worker tcp://127\.\S+ has ctxtool 0\.0\.9, this machine has \S+: "),
-        (OTHER_JPEG, r"Error: worker on \S+ \(process [0-9]+\) has simplejpeg 0\.1, "),
+        (OTHER_JPEG, r"Error: process [0-9]+ on \S+ has simplejpeg 0\.1, "),
     ],
     ids=["not installed", "another version", "another library"],
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from toolkit.build.ledger import Ledger
+from toolkit.build.leftovers import remove_dead
 from toolkit.build.parts import forget_count, name_parts, read_count
 from toolkit.build.plan import NO_SHARD, Plan
 from toolkit.build.plan_file import read_plan
@@ -46,6 +47,8 @@ def finish(plan: Plan, rows: Rows, out: Path) -> Ledger:
     write_manifest(_manifest(plan, rows), out)
     _describe(plan, ledger).write(out)
     forget_count(out)
+    # Every shard is made: what is half-written is nobody's, on whatever machine it was begun.
+    remove_dead(out, elsewhere=True)
     return ledger
 
 
@@ -88,7 +91,10 @@ def _manifest(plan: Plan, rows: Rows) -> pd.DataFrame:
 def _say_missing(shards: list[int], out: Path) -> str:
     names = ", ".join(map(str, shards[:_MOST_NAMED]))
     more = f" and {len(shards) - _MOST_NAMED} more" if len(shards) > _MOST_NAMED else ""
+    are, them = ("shard is", "it") if len(shards) == 1 else ("shards are", "them")
     count = read_count(out)
-    parts = f"--part {', --part '.join(name_parts(shards, count))}" if count else ""
-    run = f"run the command with {parts}, or without --part" if count else "run the command again"
-    return f"{out}: {len(shards)} shards are not done ({names}{more}): {run} to make them"
+    parts = [f"--part {part}," for part in name_parts(shards, count)] if count else []
+    run = f"with {' '.join(parts)} or without --part" if parts else "again"
+    return (
+        f"{out}: {len(shards)} {are} not done ({names}{more}): run the command {run} to make {them}"
+    )

@@ -25,12 +25,18 @@ def remove_output(out: Path) -> None:
             path.unlink()
 
 
-def remove_dead(out: Path) -> None:
-    """Remove what killed processes of this machine left half-written; others keep their files."""
+def remove_dead(out: Path, *, elsewhere: bool = False) -> None:
+    """Remove what killed processes of this machine left half-written; others keep their files.
+
+    With ``elsewhere`` what processes of other machines began goes too, be they alive or not.
+    """
     for path in (p for folder in (out, out / SHARD_FOLDER) for p in folder.glob(".*")):
         # .NAME.PROCESS-MACHINE.writing or .pictures
         found = re.fullmatch(r"\..+\.([0-9]+)-([^.]+)\.(?:writing|pictures)", path.name)
-        if found and found[2] == mark_machine() and not _is_alive(int(found[1])):
+        if not found:
+            continue
+        dead = not _is_alive(int(found[1])) if found[2] == mark_machine() else elsewhere
+        if dead:
             path.unlink(missing_ok=True)
 
 

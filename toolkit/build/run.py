@@ -16,6 +16,7 @@ from toolkit.build.options import BuildOptions
 from toolkit.build.parts import Part, list_samples, refuse_moved, write_count
 from toolkit.build.plan import Plan, PlannedSample, make_plan
 from toolkit.build.plan_file import read_plan, write_plan
+from toolkit.build.site import refuse_unseen
 from toolkit.build.tasks import Rows, list_tasks, read_finished, sort_out
 from toolkit.build.worker import ShardTask, build_shard
 from toolkit.errors import PlanError, ShardError
@@ -116,6 +117,9 @@ def _make_shards(plan: Plan, settings: BuildSettings, progress: Progress, known:
     owner = None if settings.scheduler else os.getpid()
     tasks = list_tasks(plan, settings.out, part=settings.part, owner=owner, limits=settings.limits)
     rows, left = sort_out(tasks, verify=settings.verify_existing)
+    if settings.part is not None:
+        for task in left:
+            refuse_unseen(task)
     progress([*known, *rows])
     for finished in _run(left, settings):
         rows.extend(finished)

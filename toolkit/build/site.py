@@ -97,12 +97,19 @@ def _compare_output(plan: Stamp, out: Path) -> str:
     return ""
 
 
+def refuse_unseen(task: ShardTask) -> None:
+    """Raise ``UnfitMachineError`` where this machine sees no raw file of a task at all."""
+    problem = _find_missing(task)
+    if problem:
+        raise UnfitMachineError(f"{_name_machine()} {problem}")
+
+
 def _find_missing(task: ShardTask) -> str:
     """Tell of raw files that are all gone: one that is gone is a matter of its recording."""
     wanted = [path for row in task.samples if not row.superseded for path in _raw_files(row)]
     if not wanted or any(map(os.path.exists, wanted)):
         return ""
-    return f"sees no raw file of shard {task.number}, for one not {wanted[0]}: mount them there"
+    return f"sees no raw file of shard {task.number}, not even {wanted[0]}: mount them there"
 
 
 def _raw_files(row: PlannedSample) -> list[str]:
@@ -110,4 +117,4 @@ def _raw_files(row: PlannedSample) -> list[str]:
 
 
 def _name_machine() -> str:
-    return f"worker on {socket.gethostname()} (process {os.getpid()})"
+    return f"process {os.getpid()} on {socket.gethostname()}"
