@@ -13,6 +13,7 @@ from toolkit.report.packing import Pack
 from toolkit.shards.dataset import DatasetReader
 from toolkit.shards.reader import Window
 from toolkit.skeleton import METRES
+from toolkit.space import look_at
 
 # Positions are stored as whole ten-thousandths of the picture, space as millimetres.
 PIXEL_STEPS = 10_000
@@ -64,6 +65,7 @@ def pack_sample(reader: DatasetReader, number: int, n_clips: int) -> str:
         "drift_ms": [round(float(d) * 1000, 3) for d in window.drift_s[frames]],
         "jpegs": [pack.add(window.jpegs[t]) for t in frames.tolist()] if window.jpegs else [],
         **_pack_joints(_take(window, frames), reader, pack),
+        **_describe_space(window, reader),
     }
     return pack.to_text(header)
 
@@ -81,6 +83,17 @@ class _Joints:
 def _take(window: Window, frames: NDArray[np.int64]) -> _Joints:
     present = window.present[frames] > 0
     return _Joints(window.joints[frames], present, window.tracking[frames], window.pixels[frames])
+
+
+def _describe_space(window: Window, reader: DatasetReader) -> dict[str, Any]:
+    """Return from where the page looks at joints in metres, in millimetres as they are stored."""
+    if reader.info.layout.channels != METRES:
+        return {}
+    view = look_at(window)
+    x, y, z, extent, floor = (
+        round(value * _MM_PER_M, 1) for value in (*view.centre, view.extent, view.floor)
+    )
+    return {"space_view": {"centre": [x, y, z], "extent": extent, "floor": floor}}
 
 
 def _pack_joints(joints: _Joints, reader: DatasetReader, pack: Pack) -> dict[str, Any]:

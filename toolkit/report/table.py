@@ -10,6 +10,8 @@ import pandas as pd
 from toolkit.report.packing import Pack
 from toolkit.shards.manifest import COLUMNS, OK, SPLIT_PREFIX
 
+# The page packs a row's number into 21 bits (ROW_BITS in page/rows.js).
+MAX_SAMPLES = 2**21
 # A fact of more values than this is a name (youtube_id) or a path, not something to count by.
 _MAX_CATEGORIES = 1000
 _EMPTY = np.uint16(0xFFFF)
@@ -45,8 +47,11 @@ _LAST = (_Column("detail", "detail", "text"),)
 def pack_table(manifest: pd.DataFrame, pack: Pack) -> list[dict[str, Any]]:
     """Add the manifest's columns to a pack and return what the page's header says of each.
 
-    Columns without a value are left out, and so are the paths of the raw files.
+    Columns without a value are left out, and so are the paths of the raw files.  Raises
+    ``ValueError`` on more samples than the page can sort.
     """
+    if len(manifest) > MAX_SAMPLES:
+        raise ValueError(f"a report holds at most {MAX_SAMPLES:,} samples, not {len(manifest):,}")
     columns = [*_FIRST, *_list_splits(manifest), *_list_facts(manifest), *_LAST]
     always = ("sample_id", "status", "detail")
     return [

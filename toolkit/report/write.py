@@ -28,6 +28,7 @@ _SCRIPTS = (
     "charts.js",
     "overview.js",
     "skeleton.js",
+    "space.js",
     "viewer.js",
     "gallery.js",
     "table.js",

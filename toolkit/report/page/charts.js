@@ -28,8 +28,8 @@ function makePanel(title, note, ...content) {
 class BarPanel {
   constructor(rows, column) {
     Object.assign(this, { rows, column });
-    this.all = this.count(rows.n, (i) => i);
-    this.most = Math.max(1, ...this.all.map(({ ok, failed }) => ok + failed));
+    this.all = this.count(rows.order());
+    this.most = this.all.reduce((most, { ok, failed }) => Math.max(most, ok + failed), 1);
     this.bars = column.names.map((name, code) => this.makeBar(name, code));
     const list = make("div", { class: "bars" }, this.bars.map((bar) => bar.button));
     const note = column.names.length > 1 ? countOf(column.names.length, "value") : "samples";
@@ -45,21 +45,16 @@ class BarPanel {
     return { button, parts, count };
   }
 
-  count(n, rowAt) {
-    const { rows, column: { names, values } } = this;
-    const counts = names.map(() => ({ ok: 0, failed: 0 }));
-    for (let i = 0; i < n; i++) {
-      const row = rowAt(i);
-      const code = values[row];
-      if (code !== NO_CODE) counts[code][rows.isOk(row) ? "ok" : "failed"]++;
-    }
-    return counts;
+  count(found) {
+    const { rows: { isFailed }, column: { names, values } } = this;
+    const counts = new Uint32Array(2 * NO_CODE + 2);
+    for (let i = 0; i < found.length; i++) counts[2 * values[found[i]] + isFailed[found[i]]]++;
+    return names.map((_, code) => ({ ok: counts[2 * code], failed: counts[2 * code + 1] }));
   }
 
   update() {
-    const found = this.rows.found;
     const chosen = this.rows.filters.get(this.column.name)?.codes;
-    this.count(found.length, (i) => found[i]).forEach(({ ok, failed }, code) => {
+    this.count(this.rows.found).forEach(({ ok, failed }, code) => {
       const { button, parts, count } = this.bars[code];
       const total = this.all[code].ok + this.all[code].failed;
       const widths = [total, ok, failed].map((n) => (100 * n) / this.most + "%");
@@ -82,7 +77,8 @@ class Histogram {
       this.element = makePanel(column.title, "", make("p", { class: "note" }, `${formatMeasure(only, column.unit)} in every sample`));
       return;
     }
-    this.all = this.count(rows.n, (i) => i);
+    this.binOf = this.makeBins();
+    this.all = this.count(rows.order());
     const { group, y, low } = drawAxes(this.edges, Math.max(1, ...this.all), column.unit);
     this.y = y;
     this.low = low;
@@ -120,22 +116,25 @@ class Histogram {
     this.rows.filter(name, again ? null : { from, to });
   }
 
-  count(n, rowAt) {
+  // The bin of each row, from 1; 0 where there is no value.
+  makeBins() {
     const { edges, column: { values } } = this;
-    const counts = new Array(edges.length - 1).fill(0);
     const step = edges[1] - edges[0];
-    for (let i = 0; i < n; i++) {
-      const value = values[rowAt(i)];
-      if (!Number.isNaN(value)) counts[Math.min(counts.length - 1, Math.floor((value - edges[0]) / step + 1e-6))]++;
-    }
-    return counts;
+    const last = edges.length - 2;
+    const place = (value) => Math.min(last, Math.floor((value - edges[0]) / step + 1e-6));
+    return Uint16Array.from(values, (value) => (Number.isNaN(value) ? 0 : 1 + place(value)));
+  }
+
+  count(found) {
+    const counts = new Array(this.edges.length).fill(0);
+    for (let i = 0; i < found.length; i++) counts[this.binOf[found[i]]]++;
+    return counts.slice(1);
   }
 
   update() {
-    const { found } = this.rows;
     const chosen = this.rows.filters.get(this.column.name);
     if (!this.bars.length) return;
-    this.count(found.length, (i) => found[i]).forEach((n, bin) => {
+    this.count(this.rows.found).forEach((n, bin) => {
       const { group, parts, title, from, to } = this.bars[bin];
       [this.all[bin], n].forEach((height, i) => {
         parts[i].setAttribute("y", this.y(height));

@@ -1,12 +1,16 @@
 // Contact sheets of the samples that carry frames, the worst drift first.
 
 const SHEET = { columns: 2, tiles: 4, tileHeight: 180, gap: 4 };
+const CARDS_AT_FIRST = 8;
 
 class Gallery {
   constructor(report) {
     this.report = report;
     this.zoom = byId("zoom");
-    this.canvases = report.shown.map((id, i) => this.makeCard(id, i));
+    this.cards = report.shown.map((id, i) => this.makeCard(id, i));
+    this.more = make("button", { type: "button", onclick: () => this.showAll() }, `Show all ${formatCount(this.cards.length)}`);
+    byId("gallery").append(...this.cards.slice(0, CARDS_AT_FIRST).map(({ card }) => card));
+    if (this.cards.length > CARDS_AT_FIRST) byId("gallery").after(this.more);
     byId("pictures-note").textContent = report.shown.length
       ? `${countOf(report.shown.length, "sample")} of ${formatCount(report.rows.n)}, the worst drift first. Press one to play its clips.`
       : "This report was written without pictures; --samples says how many to show.";
@@ -21,20 +25,28 @@ class Gallery {
     const drift = rows.byName.has("max_drift_ms") ? ` · drift ${text("max_drift_ms")} ms` : "";
     const canvas = make("canvas", { width: 640, height: 360, "aria-hidden": "true" });
     const open = () => this.report.viewer.open(row, this.report.shown.map((name) => rowOf.get(name)));
-    byId("gallery").append(
-      make("button", { type: "button", class: "card", "data-shown": i, onclick: open },
-        canvas,
-        make("span", { class: "class" }, text("label_name")),
-        make("span", { class: "id" }, id),
-        make("span", { class: "told" }, `${text("n_frames")} frames${drift}`)),
-    );
-    return canvas;
+    const card = make("button", { type: "button", class: "card", "data-shown": i, onclick: open },
+      canvas,
+      make("span", { class: "class" }, text("label_name")),
+      make("span", { class: "id" }, id),
+      make("span", { class: "told" }, `${text("n_frames")} frames${drift}`));
+    return { card, canvas };
   }
 
+  showAll() {
+    const hidden = this.cards.slice(CARDS_AT_FIRST).map(({ card }) => card);
+    this.more.remove();
+    byId("gallery").append(...hidden);
+    hidden[0].focus();
+    return this.draw();
+  }
+
+  // Draws the cards that are on the page, one after the other.
   async draw() {
-    for (let i = 0; i < this.canvases.length; i++) {
+    for (const [i, { card, canvas }] of this.cards.entries()) {
+      if (!card.isConnected) continue;
       const sample = await this.report.sample(i);
-      await drawSheet(this.canvases[i], sample, this.zoom.checked);
+      await drawSheet(canvas, sample, this.zoom.checked);
       await sample.forgetPictures();
     }
   }
@@ -59,6 +71,7 @@ async function drawSheet(canvas, sample, zoom) {
     const x = (tile % columns) * (width + gap);
     const y = Math.floor(tile / columns) * (tileHeight + gap);
     const i = Math.round((last * tile) / (tiles - 1));
-    await drawFrame(canvas.getContext("2d"), { x, y, width, height: tileHeight }, sample, i, { zoom });
+    const box = { x, y, width, height: tileHeight, bold: true };
+    await drawFrame(canvas.getContext("2d"), box, sample, i, { zoom });
   }
 }

@@ -1,13 +1,15 @@
 // Puts the page together from what it carries.
 
+// Also for a look from the browser's console.
+let report;
+
 async function drawReport() {
   const { header, array } = await unpack("table");
   const rows = new Rows(header.columns, array);
   const ids = rows.byName.get("sample_id").values;
-  const wanted = new Set(header.shown);
-  const rowOf = new Map(ids.flatMap((id, row) => (wanted.has(id) ? [[id, row]] : [])));
+  const rowOf = new Map(header.shown.map((id) => [id, ids.indexOf(id)]));
   const samples = new Map();
-  const report = {
+  report = {
     ...header,
     rows,
     rowOf,

@@ -1,6 +1,9 @@
 // All samples as columns; which of them match the search and the filters, and in which order.
 
 const NO_CODE = 0xffff;
+// A key and its row share one number that a double holds exactly: 32 bits and 21.
+const ROW_BITS = 2 ** 21;
+const LAST_KEY = 0xffffffff;
 
 class Rows {
   constructor(columns, array) {
@@ -11,16 +14,18 @@ class Rows {
     this.byName = new Map(this.columns.map((column) => [column.name, column]));
     this.n = this.columns[0].values.length;
     this.status = this.byName.get("status");
-    this.okCode = this.status.names.indexOf("ok");
+    const okCode = this.status.names.indexOf("ok");
+    this.isFailed = Uint8Array.from(this.status.values, (code) => (code === okCode ? 0 : 1));
     this.filters = new Map();
     this.words = [];
     this.sort = { name: "sample_id", falling: false };
+    this.orders = new Map();
     this.listeners = [];
     this.find();
   }
 
   isOk(row) {
-    return this.status.values[row] === this.okCode;
+    return !this.isFailed[row];
   }
 
   text(column, row) {
@@ -63,47 +68,70 @@ class Rows {
   }
 
   find() {
-    const tests = [...this.filters].map(([name, filter]) => this.makeTest(this.byName.get(name), filter));
-    if (this.words.length) tests.push(this.makeSearch());
-    const found = new Uint32Array(this.n);
-    let n = 0;
-    for (let row = 0; row < this.n; row++) if (tests.every((test) => test(row))) found[n++] = row;
-    this.found = this.inOrder(found.subarray(0, n));
+    const matches = new Uint8Array(this.n).fill(1);
+    for (const [name, filter] of this.filters) keepWhere(matches, this.makeTest(this.byName.get(name), filter));
+    for (const word of this.words) keepWhere(matches, this.makeSearch(word));
+    const order = this.order();
+    this.found = order.filter((row) => matches[row]);
   }
 
-  makeTest({ values }, { codes, from, to }) {
-    if (codes) return (row) => codes.has(values[row]);
-    return (row) => values[row] >= from && values[row] < to;
+  makeTest({ values, names }, { codes, from, to }) {
+    if (!codes) return (row) => values[row] >= from && values[row] < to;
+    const wanted = Uint8Array.from(names, (_, code) => (codes.has(code) ? 1 : 0));
+    return (row) => wanted[values[row]] === 1;
   }
 
-  // Every word must stand in the id, the class, the status or the detail.
-  makeSearch() {
-    const texts = ["sample_id", "detail"].map((name) => this.byName.get(name).values);
+  // A word is looked for in the id, the class, the status and the detail.
+  makeSearch(word) {
+    const [ids, details] = ["sample_id", "detail"].map((name) => this.lowered(this.byName.get(name)));
     const named = ["status", "label_name"].map((name) => this.byName.get(name)).filter(Boolean);
-    const tests = this.words.map((word) => {
-      const codes = named.map(({ names }) => new Set(names.flatMap((name, i) => (name.toLowerCase().includes(word) ? [i] : []))));
-      return (row) =>
-        named.some(({ values }, i) => codes[i].has(values[row])) ||
-        texts.some((values) => values[row] !== "" && values[row].toLowerCase().includes(word));
+    const tests = named.map(({ names, values }) => {
+      const has = Uint8Array.from(names, (name) => (name.toLowerCase().includes(word) ? 1 : 0));
+      return (row) => has[values[row]] === 1;
     });
-    return (row) => tests.every((test) => test(row));
+    return (row) => ids[row].includes(word) || details[row].includes(word) || tests.some((test) => test(row));
   }
 
-  // Rows come by id. Names of categories come in order, so their codes sort as they do.
-  inOrder(rows) {
+  lowered(column) {
+    column.lowered ??= column.values.map((text) => text.toLowerCase());
+    return column.lowered;
+  }
+
+  // All rows in the order asked for; worked out once for each column and direction.
+  order() {
     const { name, falling } = this.sort;
-    const { values, kind } = this.byName.get(name);
-    if (name === "sample_id") return falling ? rows.reverse() : rows;
-    if (kind === "text") {
-      const compare = new Intl.Collator("en", { numeric: true }).compare;
-      return rows.sort((a, b) => this.emptyLast(values[a] === "", values[b] === "") ?? (falling ? -1 : 1) * compare(values[a], values[b]));
-    }
-    const keys = Float64Array.from(values, (value) => (kind === "category" && value === NO_CODE ? NaN : falling ? -value : value));
-    for (let row = 0; row < keys.length; row++) if (Number.isNaN(keys[row])) keys[row] = Infinity;
-    return rows.sort((a, b) => (keys[a] < keys[b] ? -1 : keys[a] > keys[b] ? 1 : a - b));
+    const key = (falling ? "falling " : "rising ") + name;
+    if (!this.orders.has(key)) this.orders.set(key, sortRows(this.makeKeys(this.byName.get(name)), falling));
+    return this.orders.get(key);
   }
 
-  emptyLast(a, b) {
-    return a === b ? undefined : a ? 1 : -1;
+  // Whole numbers of 32 bits that sort as the values do; the last one stands for an empty cell.
+  makeKeys({ name, kind, values }) {
+    if (name === "sample_id") return Uint32Array.from(values, (_, row) => row);
+    if (kind === "category") return Uint32Array.from(values, (code) => (code === NO_CODE ? LAST_KEY : code));
+    if (kind === "number") return makeNumberKeys(values);
+    // Most details are empty, and many are alike.
+    const ranks = new Map([...new Set(values)].sort().map((text, rank) => [text, rank]));
+    return Uint32Array.from(values, (text) => (text === "" ? LAST_KEY : ranks.get(text)));
   }
+}
+
+function keepWhere(matches, test) {
+  for (let row = 0; row < matches.length; row++) if (matches[row] && !test(row)) matches[row] = 0;
+}
+
+// The bits of a float sort as numbers do once those of negative ones are turned around.
+function makeNumberKeys(values) {
+  const bits = new Uint32Array(Float32Array.from(values).buffer);
+  return bits.map((b, row) => (Number.isNaN(values[row]) ? LAST_KEY : b >>> 31 ? ~b : b | 0x80000000));
+}
+
+// Rows of equal keys stay in order, and empty cells stay last either way.
+function sortRows(keys, falling) {
+  const packed = new Float64Array(keys.length);
+  for (let row = 0; row < keys.length; row++) {
+    const key = falling && keys[row] !== LAST_KEY ? LAST_KEY - 1 - keys[row] : keys[row];
+    packed[row] = key * ROW_BITS + row;
+  }
+  return Uint32Array.from(packed.sort(), (number) => number % ROW_BITS);
 }

@@ -3,6 +3,9 @@
 const FURTHEST_MARGIN = 0.1;
 const LEAST_EXTENT = 0.1;
 const BODY_DOTS = ["rgb(255,255,255)", "rgb(255,230,0)"];
+// Bones are this part of the picture's shorter side; on a contact sheet, which is shown small, more.
+const BONE_PART = 1 / 110;
+const BOLD_BONE_PART = 1 / 55;
 const DARK_GROUND = "rgb(28,30,36)";
 
 // A sample of the report: its header, its arrays, and pictures that are decoded when asked for.
@@ -46,6 +49,12 @@ class ShownSample {
     return this.pixels[at] === unseen ? null : [this.pixels[at] / steps, this.pixels[at + 1] / steps];
   }
 
+  // Returns x, y, z in millimetres, or null where the body was not seen.
+  jointInSpace(i, body, joint) {
+    const at = 3 * ((i * this.nBodies + body) * this.nJoints + joint);
+    return this.space[at] === this.drawing.unseen ? null : this.space.subarray(at, at + 3);
+  }
+
   // Returns the part of the picture in which the bodies move: the same share of width and height.
   view(zoom) {
     if (!zoom && this.jpegs.length) return { left: 0, top: 0, extent: 1 };
@@ -68,7 +77,7 @@ class ShownSample {
   }
 }
 
-// Draws frame i into a box { x, y, width, height } of a canvas.
+// Draws frame i into a box { x, y, width, height, bold } of a canvas.
 async function drawFrame(context, box, sample, i, { zoom = false, skeleton = true } = {}) {
   const picture = await sample.picture(i);
   const { left, top, extent } = sample.view(zoom);
@@ -85,15 +94,18 @@ async function drawFrame(context, box, sample, i, { zoom = false, skeleton = tru
   }
   if (skeleton) {
     const place = ([x, y]) => [box.x + ((x - left) / extent) * box.width, box.y + ((y - top) / extent) * box.height];
-    for (let body = 0; body < sample.nBodies; body++) drawBody(context, sample, i, body, place, box);
+    for (let body = 0; body < sample.nBodies; body++) {
+      const points = sample.drawing.joints.map((_, joint) => sample.joint(i, body, joint));
+      drawBody(context, sample.drawing, points.map((at) => at && place(at)), body, box);
+    }
   }
   context.restore();
 }
 
-function drawBody(context, sample, i, body, place, box) {
-  const { bones, colours, joints } = sample.drawing;
-  const points = joints.map((_, joint) => sample.joint(i, body, joint)).map((at) => at && place(at));
-  const thickness = Math.max(1, Math.min(box.width, box.height) / 110);
+// `points` holds for each joint its place on the canvas, or null.
+function drawBody(context, { bones, colours }, points, body, box) {
+  const part = box.bold ? BOLD_BONE_PART : BONE_PART;
+  const thickness = Math.max(1, Math.min(box.width, box.height) * part);
   const drawn = bones.map((bone, b) => [points[bone[0]], points[bone[1]], colours[b]]).filter(([a, b]) => a && b);
   // All outlines first, so that none cuts through a bone drawn before it.
   for (const [a, b] of drawn) strokeLine(context, a, b, "black", thickness + 2);

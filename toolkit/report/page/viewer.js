@@ -58,17 +58,21 @@ class Viewer {
       clips: make("div", { class: "clips", role: "group", "aria-label": "Clips of 16 frames" }),
       skeleton: box("skeleton", true),
       zoom: box("zoom", byId("zoom").checked),
+      turn: make("input", { type: "range", min: 0, max: 360, step: 5, value: 30, "aria-label": "Turn the skeleton in space, degrees", oninput: () => this.show() }),
       strip: make("div", { class: "strip" }),
     };
-    const { play, slider, told, clips, skeleton, zoom, strip } = this.controls;
+    const { play, slider, told, clips, skeleton, zoom, turn, strip } = this.controls;
+    const metric = this.report.drawing.metric;
+    this.space = metric && make("canvas", { class: "space", role: "img", "aria-label": "The skeleton in space", width: VIEW_HEIGHT, height: VIEW_HEIGHT });
     return [
-      make("div", { class: "stage" }, this.canvas),
+      make("div", { class: "stage" }, this.canvas, metric ? this.space : []),
       make("div", { class: "controls" }, play, button("−1", "One frame back", () => this.step(-1)), button("+1", "One frame on", () => this.step(1)), slider),
       told,
       strip,
       make("div", { class: "row" }, clips,
         make("label", { class: "check" }, skeleton, " skeleton"),
-        make("label", { class: "check" }, zoom, " zoom")),
+        make("label", { class: "check" }, zoom, " zoom"),
+        metric ? make("label", { class: "check" }, "turn ", turn) : []),
     ];
   }
 
@@ -123,11 +127,13 @@ class Viewer {
     return this.drawing;
   }
 
-  async draw(sample, i, { zoom, skeleton }) {
+  async draw(sample, i, { zoom, skeleton, turn }) {
     const width = Math.round(VIEW_HEIGHT * (await sample.aspect()));
     if (this.canvas.width !== width) this.canvas.width = width;
     const box = { x: 0, y: 0, width, height: VIEW_HEIGHT };
     await drawFrame(this.canvas.getContext("2d"), box, sample, i, { zoom: zoom.checked, skeleton: skeleton.checked });
+    const square = { ...box, width: VIEW_HEIGHT };
+    if (this.space) drawSpace(this.space.getContext("2d"), square, sample, i, (turn.value * Math.PI) / 180);
   }
 
   tell(i) {
