@@ -1,6 +1,7 @@
 # Everything runs in a private virtual environment, made on first use.
 #   make demo    raw sample files -> shards -> a look at them -> a short training, in build/demo
 #   make test    lint, type check, tests
+#   make soak    builds and trainings killed at random for MINUTES=20, and a ledger in build/soak
 #   make fuzz    damaged files for every reader for MINUTES=20, and a ledger in build/fuzz
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 MINUTES ?= 20
 
-.PHONY: demo test bench fuzz clean
+.PHONY: demo test bench fuzz soak clean
 
 demo: export PATH := $(BIN):$(PATH)
 demo: $(READY)
@@ -33,6 +34,9 @@ test: $(READY)
 
 bench: $(READY)
 	for job in tests/benchmarks/bench_*.py; do $(BIN)/python $$job || exit 1; done
+
+soak: $(READY)
+	$(BIN)/python tests/soak/soak.py --minutes $(MINUTES) --out build/soak
 
 # Guided by coverage where atheris installs, else at random.
 fuzz: export OMP_NUM_THREADS := 1
