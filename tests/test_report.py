@@ -8,11 +8,13 @@ import pytest
 from report_pages import carried, unpack
 from shard_builders import RECORDINGS, MadeDataset, Recording, write_dataset
 
-from toolkit.report import ReportOptions, write_report
+from toolkit.inspection import dataset_facts
+from toolkit.report import ReportOptions, table, write_report
 from toolkit.report.packing import Pack
 from toolkit.report.shown import UNSEEN, choose_clips, choose_samples
 from toolkit.report.table import pack_table
 from toolkit.shards import DatasetReader, read_manifest
+from toolkit.shards.manifest import COLUMNS
 from toolkit.skeleton import OPENPOSE18
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -99,6 +101,28 @@ def test_columns_without_a_value_are_left_out(tmp_path):
     assert not {"max_drift_ms", "fps", "video_frames"} & set(names)
 
 
+def test_joints_are_counted_by_tracking_state(parts):
+    # 33 + 2 x 16 + 5 + 2 x 40 + 17 bodies of 25 joints, every one tracked.
+    levels = parts["table"][0]["facts"]["joints"]["levels"]
+    assert levels == {"not tracked": 0, "inferred": 0, "tracked": 167 * 25}
+
+
+def test_joints_are_counted_by_score_in_tenths(tmp_path):
+    folder = write_dataset(tmp_path / "out", made=MadeDataset(OPENPOSE18, pictures=False))
+    levels = dataset_facts(folder)["joints"]["levels"]
+    # The made scores are even from 0.1 to 0.9.
+    first, *middle, last = levels.values()
+    assert (len(levels), first, last) == (10, 0, 0)
+    assert sum(middle) == 167 * 18
+    assert min(middle) > 300
+
+
+def test_more_samples_than_a_page_can_sort_are_refused(folder, monkeypatch):
+    monkeypatch.setattr(table, "MAX_SAMPLES", 6)
+    with pytest.raises(ValueError, match="at most 6 samples, not 7"):
+        pack_table(read_manifest(folder), Pack())
+
+
 def test_names_of_a_category_come_in_the_order_they_sort_in():
     manifest = pd.DataFrame(
         {
@@ -108,17 +132,11 @@ def test_names_of_a_category_come_in_the_order_they_sort_in():
             "setup": pd.array([10, 9, 9, None], "Int32"),
             "split_x": ["test", "train", None, "val"],
         }
-    ).reindex(columns=[*read_columns(), "setup", "split_x"])
+    ).reindex(columns=[*COLUMNS, "setup", "split_x"])
     names = {c["name"]: c.get("names") for c in pack_table(manifest, Pack())}
     assert names["status"] == ["ok", "bad_video", "too_short"]
     assert names["setup"] == ["9", "10"]
     assert names["split_x"] == ["train", "val", "test"]
-
-
-def read_columns():
-    from toolkit.shards.manifest import COLUMNS
-
-    return list(COLUMNS)
 
 
 def test_half_the_shown_samples_have_the_worst_drift(folder):
