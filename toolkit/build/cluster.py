@@ -2,11 +2,13 @@
 
 import logging
 import re
+import signal
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from toolkit.build.site import MachineTroubleError, Site, UnfitMachineError, build_on_site
@@ -231,11 +233,25 @@ def _connected(scheduler: str) -> Iterator["Client"]:
 def _local_cluster(n_workers: int) -> Iterator[object]:
     from distributed import LocalCluster
 
-    with LocalCluster(
-        n_workers=n_workers, threads_per_worker=1, dashboard_address="127.0.0.1:0",
-        memory_limit=None, silence_logs=logging.CRITICAL,
-    ) as cluster:  # fmt: skip
+    with _deaf_to_interrupts():
+        cluster = LocalCluster(
+            n_workers=n_workers, threads_per_worker=1, dashboard_address="127.0.0.1:0",
+            memory_limit=None, silence_logs=logging.CRITICAL,
+        )  # fmt: skip
+    with cluster:
         yield cluster
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let what starts here not hear Ctrl-C, which reaches all: this process alone decides."""
+    # The tracker of semaphores unblocks signals when it starts.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
