@@ -9,6 +9,7 @@ Any network may fill it; :func:`write_context_file` does from arrays.
 """
 
 import itertools
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ from toolkit.shards.files import write_atomically
 FORMAT_NAME = "ctxtool-context"
 FORMAT_VERSION = 1
 _CHUNK_BYTES = 1 << 16
+# What a file may make a reader take into memory at once; ours are far below.
+_MAX_CHUNK_BYTES = 1 << 26
+_MAX_INDEX_BYTES = 1 << 30
 
 
 def write_context_file(
@@ -138,19 +142,42 @@ class ContextFile:
         return self._opened[1]
 
     def _read_index(self, file: h5py.File) -> tuple[int, dict[str, tuple[int, int]]]:
-        found = (file.attrs.get("format"), file.attrs.get("format_version"))
-        if found != (FORMAT_NAME, FORMAT_VERSION):
+        format_ = (file.attrs.get("format"), file.attrs.get("format_version"))
+        if format_ != (FORMAT_NAME, FORMAT_VERSION):
             wanted = f"{FORMAT_NAME} version {FORMAT_VERSION}"
-            raise self._error("format", wanted, f"{found[0]} version {found[1]}")
+            raise self._error("format", wanted, f"{format_[0]} version {format_[1]}")
         try:
-            ids, rows = file["sample/id"][()].tolist(), file["sample/row"][()].tolist()
-            shape, s = file["data"].shape, int(file.attrs["frames_per_row"])
-        except (KeyError, AttributeError) as error:
-            raise self._error("content", "all tables", str(error)) from error
-        if len(shape) != 3 or s < 1 or len(rows) != len(ids) + 1 or rows[-1] != shape[0]:
-            raise self._error("content", "tables that fit", f"{len(ids)} ids, data {shape}")
-        names = [name.decode() for name in ids]
-        return s, dict(zip(names, itertools.pairwise(rows), strict=True))
+            names = [name.decode() for name in self._table(file, "sample/id", "S", 1)[()]]
+            bounds = self._table(file, "sample/row", "iu", 1)[()]
+            n_rows = len(self._table(file, "data", "f", 3))
+            s = int(file.attrs["frames_per_row"])
+        except (KeyError, TypeError, OSError, ValueError, OverflowError) as error:
+            raise self._error("content", "all tables, readable", repr(error)) from error
+        if s < 1 or len(bounds) != len(names) + 1 or len(set(names)) != len(names):
+            found = f"{len(names)} ids, {len(bounds)} boundaries, {s} frames per row"
+            raise self._error("content", "tables that fit", found)
+        if bounds[0] != 0 or bounds[-1] != n_rows or (bounds[1:] < bounds[:-1]).any():
+            raise self._error("sample/row", f"rising numbers from 0 to {n_rows}", "others")
+        return s, dict(zip(names, itertools.pairwise(bounds.tolist()), strict=True))
+
+    def _table(self, file: h5py.File, name: str, kinds: str, n_axes: int) -> h5py.Dataset:
+        """Return a table that lies in this very file and is of the kind and size expected."""
+        steps = itertools.accumulate(name.split("/"), "{}/{}".format)
+        if any(type(file.get(step, getlink=True)) is not h5py.HardLink for step in steps):
+            raise self._error(name, "a table in this file", "nothing, or a link elsewhere")
+        table = file[name]
+        if not isinstance(table, h5py.Dataset) or table.external or table.is_virtual:
+            raise self._error(name, "a table in this file", "a group, or data elsewhere")
+        if table.dtype.kind not in kinds or table.ndim != n_axes or 0 in table.shape[1:]:
+            expected = f"{n_axes} axes of kind {kinds!r}"
+            raise self._error(name, expected, f"{table.shape} of {table.dtype}")
+        at_once, limit = table.nbytes, _MAX_INDEX_BYTES
+        if name == "data":
+            row = table.chunks or (1, *table.shape[1:])
+            at_once, limit = math.prod(row) * table.dtype.itemsize, _MAX_CHUNK_BYTES
+        if at_once > limit:
+            raise self._error(name, f"at most {limit} bytes at once", str(at_once))
+        return table
 
     def _error(self, place: str, expected: str, found: str) -> ShardError:
         return ShardError(self.path, place, expected=expected, found=found)

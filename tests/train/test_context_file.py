@@ -13,6 +13,8 @@ from train.sampling import Key
 
 N_FRAMES = {"a": 33, "b": 16, "d": 5, "f": 40, "g": 17}
 K, M = 3, 4
+FALLING = np.array([0, 33, 32, 54, 94, 111])
+NOT_UTF8 = np.array([b"\xff"] * 5)
 
 
 def features(n_rows, base=0, dtype=np.float32):
@@ -133,15 +135,40 @@ def damage(path, change):
         change(file)
 
 
+def replace(file, name, content):
+    del file[name]
+    file[name] = content
+
+
+def claim(file, chunks):
+    """Ask for a huge table of which not a byte is stored."""
+    del file["data"]
+    file.create_dataset("data", (1 << 40, 2, 3), "f4", chunks=chunks)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         (lambda f: f.attrs.modify("format", "other"), "format: expected ctxtool-context version 1"),
         (lambda f: f.attrs.modify("format_version", 2), "found ctxtool-context version 2"),
         (lambda f: f.attrs.modify("frames_per_row", 0), "expected tables that fit"),
-        (lambda f: f.pop("data"), "content: expected all tables"),
+        (lambda f: f.pop("data"), "data: expected a table in this file, found nothing"),
+        (lambda f: replace(f, "data", h5py.ExternalLink("x.h5", "d")), "a link elsewhere"),
+        (lambda f: replace(f, "sample", h5py.SoftLink("/data")), "sample/id: expected a table"),
+        (lambda f: replace(f, "data", np.zeros((111, 2, 3), "i4")), "data: expected 3 axes"),
+        (lambda f: replace(f, "sample/id", ["a", "b"]), "sample/id: expected 1 axes of kind 'S'"),
+        (
+            lambda f: replace(f, "sample/id", NOT_UTF8),
+            "content: expected all tables",
+        ),
+        (lambda f: replace(f, "sample/row", [0, 9, 4]), "expected tables that fit"),
+        (
+            lambda f: f["sample/row"].write_direct(FALLING),
+            "sample/row: expected rising",
+        ),
+        (lambda f: claim(f, chunks=(1 << 24, 2, 3)), "at most 67108864 bytes at once"),
         (lambda f: f.attrs.pop("frames_per_row"), "content: expected all tables"),
-        (lambda f: f["data"].resize(7, axis=0), "expected tables that fit"),
+        (lambda f: f["data"].resize(7, axis=0), "sample/row: expected rising numbers from 0 to 7"),
     ],
 )
 def test_a_file_that_is_none(dataset, tmp_path, change, sentence):
