@@ -16,7 +16,15 @@ PURE = ("toolkit.readers", "toolkit.bodies", "toolkit.align", "toolkit.clips", "
 BEYOND_THE_CONTRACT = {
     "train.attention": ["toolkit.video_file"],
     "train.attention_pictures": ["toolkit.drawing"],
-    "train.predict": ["toolkit.errors", "toolkit.recording", "toolkit.video_file"],
+    # A plug-in of the command estimate-poses: its errors are the command's.
+    "train.keypoint_rcnn": ["toolkit.errors"],
+    "train.predict": [
+        "toolkit.errors",
+        "toolkit.poses.estimate",
+        "toolkit.poses.estimators",
+        "toolkit.recording",
+        "toolkit.video_file",
+    ],
     "train.prediction_video": [
         "toolkit.drawing",
         "toolkit.readers.picture",

@@ -7,6 +7,7 @@ import sys
 import click
 
 from toolkit import __version__
+from toolkit.commands.estimate_poses import estimate_poses
 from toolkit.commands.extract import (
     build_kinetics_motion,
     extract_kinetics,
@@ -57,6 +58,7 @@ for command in (
     extract_kinetics,
     build_kinetics_motion,
     extract_openpose,
+    estimate_poses,
     finalize,
     synthesize,
     inspect,

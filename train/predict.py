@@ -1,7 +1,8 @@
 """``python -m train.predict``: what a trained network says of a new recording, over time."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import click
 
 from toolkit.errors import CtxtoolError
+from toolkit.poses.estimate import estimate_video
+from toolkit.poses.estimators import open_by_file
 from toolkit.recording import Recording, choose_options, extract_recording, pose_rate
 from toolkit.shards import DatasetReader, read_dataset_info
 from toolkit.video_file import H264, write_video
@@ -25,6 +28,9 @@ from train.prediction_video import iterate_frames, read_rate
 from train.saved_run import SavedRun, find_run_dataset, load_run
 
 log = logging.getLogger(__name__)
+
+# In place of a file: poses are estimated from the video.
+AUTO = Path("auto")
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,25 @@ def check_recording(loaded: SavedRun, recording: Recording) -> None:
         )
 
 
+def estimate_recording(
+    loaded: SavedRun, recording: Recording, given: Mapping[str, Any], out: Path
+) -> Recording:
+    """Return the recording with poses estimated from its video, 30 a second, below ``out``.
+
+    ``given`` are the options ``pose_model`` and ``device``.
+    """
+    if recording.video is None:
+        raise TrainError("--poses auto takes the poses from the video: give --video")
+    # Before minutes of work on every frame.
+    check_recording(loaded, replace(recording, poses=out))
+    try:
+        estimator = open_by_file(given["pose_model"], given["device"])
+        poses = estimate_video(recording.video, out, estimator)
+    except CtxtoolError as error:
+        raise TrainError(str(error)) from error
+    return Recording(poses, recording.video)
+
+
 def read_parameters(loaded: SavedRun) -> dict[str, Any]:
     """Return what the data set of a run was built with, nothing where it is out of reach."""
     try:
@@ -100,15 +125,23 @@ def _render(prediction: Prediction, reader: DatasetReader, video: Path | None, p
         write_atomically(path, lambda aside: write_video(aside, frames, H264, fps))
 
 
+def _check_poses(_context: click.Context, _option: click.Parameter, path: Path) -> Path:
+    if path != AUTO and not path.exists():
+        raise click.BadParameter(f"there is no file or folder {path}; auto takes them from --video")
+    return path
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--poses", type=click.Path(exists=True, path_type=Path), required=True,
-              help="A .skeleton file, a folder of OpenPose files, or a Kinetics-style JSON"
-              " file.")  # fmt: skip
+@click.option("--poses", type=click.Path(path_type=Path), required=True, callback=_check_poses,
+              help="A .skeleton file, a folder of OpenPose files, a Kinetics-style JSON file, or"
+              " auto: from the video.")  # fmt: skip
 @click.option("--video", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="The video.  Needed by networks that read pictures.")  # fmt: skip
 @click.option("--pose-fps", type=click.FloatRange(0, min_open=True), default=30.0,
               show_default=True, help="Pose frames a second; not for .skeleton.")  # fmt: skip
+@click.option("--pose-model", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="For --poses auto: weights of Keypoint R-CNN, or an ONNX model.")  # fmt: skip
 @click.option("--stride", type=click.IntRange(1), help="Frames from the begin of a clip to that of"
               " the next.  [default: a clip's length, as in evaluation]")  # fmt: skip
 @click.option("--render", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.mp4",
@@ -127,17 +160,21 @@ def predict(run: Path, json_file: Path | None, **given: Any) -> None:
     Examples:
       python -m train.predict runs/NAME --video clip.mp4 --poses keypoints/
       python -m train.predict runs/NAME --video a_rgb.avi --poses a.skeleton --render out.mp4
+      python -m train.predict runs/NAME --video clip.mp4 --poses auto
       python -m train.predict runs/SKELETON --poses clip.json --stride 4 --json out.json
     """
     set_up_logging()
     loaded = load_run(run, given["checkpoint"], given["device"])
-    recording = Recording(given["poses"], given["video"], given["pose_fps"])
     options = PredictionOptions(given["stride"], given["render"])
-    prediction = predict_recording(loaded, recording, options)
+    with TemporaryDirectory(prefix="ctxtool-") as aside:
+        recording = Recording(given["poses"], given["video"], given["pose_fps"])
+        if recording.poses == AUTO:
+            recording = estimate_recording(loaded, recording, given, Path(aside))
+        prediction = predict_recording(loaded, recording, options)
     click.echo(format_prediction(prediction))
     if json_file is not None:
         sources = {"run": run.name, "checkpoint": loaded.checkpoint.name}
-        sources |= {"poses": str(recording.poses), "video": str(recording.video or "")}
+        sources |= {"poses": str(given["poses"]), "video": str(recording.video or "")}
         write_json(json_file, sources | prediction_to_json(prediction))
 
 
