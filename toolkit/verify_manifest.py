@@ -1,13 +1,14 @@
 """Do manifest and ``dataset.json`` say what the plan and the finished shards say."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from toolkit.build.outcomes import join_outcomes
 from toolkit.build.plan import Plan
 from toolkit.shards.dataset import DatasetInfo, read_dataset_info
-from toolkit.shards.manifest import SPLIT_PREFIX, manifest_frame, read_manifest
+from toolkit.shards.manifest import read_manifest
 from toolkit.shards.schema import DATASET_FILE, MANIFEST_FILE
 from toolkit.verify_shard import Row, say_problem
 
@@ -21,10 +22,8 @@ def iterate_manifest_problems(folder: Path, plan: Plan, results: Sequence[Row]) 
     path = folder / MANIFEST_FILE
     manifest = read_manifest(folder)
     yield from _id_problems(path, plan, manifest)
-    outcomes = {row["sample_id"]: row for row in results}
-    expected = _expected_rows(plan, outcomes)
     try:
-        frame = manifest_frame(expected, plan.header.splits)
+        frame = join_outcomes(plan, results)
     except (TypeError, ValueError) as error:
         yield say_problem(path, "rows", "sidecars with values of the right types", repr(error))
         return
@@ -71,24 +70,9 @@ def _id_problems(path: Path, plan: Plan, manifest: pd.DataFrame) -> Iterator[str
     twice = ids[ids.duplicated()]
     if len(twice):
         yield say_problem(path, f"sample {twice.iloc[0]}", "one row", "several")
-    planned, listed = {row.sample_id for row in plan.samples}, set(ids)
+    planned, listed = set(plan.ids), set(ids)
     yield from _some(path, sorted(planned - listed), "a row", "none")
     yield from _some(path, sorted(listed - planned), "only planned samples", "a row of another")
-
-
-def _expected_rows(plan: Plan, outcomes: Mapping[str, Row]) -> list[Row]:
-    """Join what is known of each sample; the plan has the last word on what it fixed."""
-    expected: list[Row] = []
-    for sample in plan.samples:
-        if sample.reason:
-            outcome: Row = {"status": sample.reason, "detail": sample.detail}
-        elif sample.sample_id in outcomes:
-            outcome = outcomes[sample.sample_id]
-        else:
-            continue
-        splits = {SPLIT_PREFIX + split: subset for split, subset in sample.subsets.items()}
-        expected.append({**sample.facts, **splits, **outcome, **sample.columns()})
-    return expected
 
 
 def _cell_problems(path: Path, expected: pd.DataFrame, manifest: pd.DataFrame) -> Iterator[str]:

@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from toolkit.build.ledger import Ledger
 from toolkit.build.leftovers import remove_dead
+from toolkit.build.outcomes import join_outcomes
 from toolkit.build.parts import forget_count, name_parts, read_count
-from toolkit.build.plan import NO_SHARD, Plan
+from toolkit.build.plan import Plan
 from toolkit.build.plan_file import read_plan
 from toolkit.build.tasks import Rows, list_tasks, sort_out
 from toolkit.errors import DataNotFoundError, PlanError
 from toolkit.shards.dataset import DatasetInfo
-from toolkit.shards.manifest import SPLIT_PREFIX, manifest_frame, write_manifest
+from toolkit.shards.manifest import write_manifest
 from toolkit.shards.schema import PLAN_FILE
 
 _MOST_NAMED = 20
@@ -40,11 +39,11 @@ def finish(plan: Plan, rows: Rows, out: Path) -> Ledger:
 
     Raises ``ValueError`` unless every planned sample has its row.
     """
-    rows = [*known_rows(plan), *rows]
-    ledger = Ledger(len(plan.samples))
+    ledger = Ledger(len(plan))
+    ledger.add(known_rows(plan))
     ledger.add(rows)
     ledger.check()
-    write_manifest(_manifest(plan, rows), out)
+    write_manifest(join_outcomes(plan, rows), out)
     _describe(plan, ledger).write(out)
     forget_count(out)
     # Every shard is made: what is half-written is nobody's, on whatever machine it was begun.
@@ -70,22 +69,7 @@ def _describe(plan: Plan, ledger: Ledger) -> DatasetInfo:
 
 def known_rows(plan: Plan) -> Rows:
     """Return the rows of samples that need no work: their reason is known from the listing."""
-    return [
-        {**row.columns(), "status": row.reason, "detail": row.detail}
-        for row in plan.samples
-        if row.shard == NO_SHARD
-    ]
-
-
-def _manifest(plan: Plan, rows: Rows) -> pd.DataFrame:
-    """Join results with what the plan now says of splits and names: those may change freely."""
-    planned = {row.sample_id: row for row in plan.samples}
-    full = []
-    for row in rows:
-        source = planned[row["sample_id"]]
-        splits = {SPLIT_PREFIX + split: subset for split, subset in source.subsets.items()}
-        full.append({**source.facts, **splits, **row, **source.columns()})
-    return manifest_frame(full, plan.header.splits)
+    return [{**row.columns(), "status": row.reason, "detail": row.detail} for row in plan.idle]
 
 
 def _say_missing(shards: list[int], out: Path) -> str:

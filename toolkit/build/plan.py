@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from toolkit import __version__
 from toolkit.build.options import BuildOptions
@@ -69,17 +68,17 @@ class PlanHeader:
 class Shards(Mapping[int, list[PlannedSample]]):
     """Shard number -> its rows, superseded ones included, made objects when asked for.
 
-    ``order`` are the places of all rows that have a shard, shard by shard; ``bounds`` is where each
-    of the ``numbers`` begins in it, and the end.
+    ``table`` holds the rows that have a shard, shard by shard; ``bounds`` is where each of the
+    ``numbers`` begins in it, and the end.
     """
 
     def __init__(self, table: pa.Table) -> None:
         shards = numbers(table, "shard")
         order = np.argsort(shards, kind="stable")
-        self.table = table
-        self.order = order[np.searchsorted(shards[order], 0) :]
-        self.numbers, begins = np.unique(shards[self.order], return_index=True)
-        self.bounds = np.append(begins, len(self.order))
+        order = order[np.searchsorted(shards[order], 0) :]
+        self.table = table.take(order).combine_chunks()
+        self.numbers, begins = np.unique(shards[order], return_index=True)
+        self.bounds = np.append(begins, len(order))
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -88,24 +87,10 @@ class Shards(Mapping[int, list[PlannedSample]]):
         return iter(self.numbers.tolist())
 
     def __getitem__(self, number: int) -> list[PlannedSample]:
-        return read_rows(self.table.take(self.places(number)))
-
-    def places(self, number: int) -> NDArray[np.intp]:
-        """Return where a shard's rows stand in the plan; ``KeyError`` if there is no such shard."""
         at = int(np.searchsorted(self.numbers, number))
         if at == len(self.numbers) or self.numbers[at] != number:
             raise KeyError(number)
-        return self.order[self.bounds[at] : self.bounds[at + 1]]
-
-    def live_ids(self, number: int) -> list[str]:
-        """Return the ids of a shard's rows that are not superseded."""
-        places = self.places(number)
-        places = places[~self._superseded[places]]
-        return self.table["sample_id"].take(places).to_pylist()
-
-    @cached_property
-    def _superseded(self) -> NDArray[np.bool_]:
-        return numbers(self.table, "superseded")
+        return read_rows(self.table.slice(self.bounds[at], self.bounds[at + 1] - self.bounds[at]))
 
 
 @dataclass(frozen=True)
@@ -144,6 +129,17 @@ class Plan:
         """The same as objects."""
         return read_rows(self.live)
 
+    @property
+    def idle(self) -> list[PlannedSample]:
+        """The samples that need no work, as objects: their reason is known from the listing."""
+        live = self.live
+        return read_rows(live.filter(pa.array(numbers(live, "shard") == NO_SHARD)))
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all samples, in order."""
+        return self.live["sample_id"].to_pylist()
+
     def shards(self) -> Shards:
         """Return each shard's rows, superseded ones included."""
         return self._shards
@@ -155,7 +151,7 @@ class Plan:
     def fingerprints(self) -> dict[int, str]:
         """Return for each shard a digest of its inputs, the parameters and the versions."""
         shards = self.shards()
-        lines = write_lines(self.table.take(shards.order))
+        lines = write_lines(shards.table)
         return {
             number: self._digest(lines[begin:end])
             for number, begin, end in zip(

@@ -100,17 +100,10 @@ def read_rows(table: pa.Table) -> list[PlannedSample]:
     columns = {name: table[name].to_pylist() for name in table.column_names}
     stamps = {file: _stamps(columns, file) for file in ("poses", "video")}
     subsets, facts = (_gather(columns, prefix, len(table)) for prefix in (SPLIT, FACT))
-    plain = ("sample_id", "label", "label_name", "reason", "detail", "shard", "superseded")
-    return [
-        PlannedSample(
-            **{name: columns[name][i] for name in plain},
-            poses=stamps["poses"][i],
-            video=stamps["video"][i],
-            subsets=subsets[i],
-            facts=facts[i],
-        )
-        for i in range(len(table))
-    ]
+    before = [columns[name] for name in ("sample_id", "label", "label_name")]
+    after = [columns[name] for name in ("reason", "detail", "shard", "superseded")]
+    parts = (*before, subsets, facts, stamps["poses"], stamps["video"], *after)
+    return [PlannedSample(*values) for values in zip(*parts, strict=True)]
 
 
 def _stamps(columns: Mapping[str, list[Any]], file: str) -> list[Stamp]:
