@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from train.data import DataConfig
+from train.data_config import DataConfig
 from train.errors import TrainError
 from train.models import ModelConfig
 from train.schedule import OptimConfig

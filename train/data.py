@@ -16,90 +16,17 @@ from torch.utils.data import Dataset
 from toolkit.shards import DatasetReader, ShardError, Window, decode_picture
 from toolkit.shards.schema import DATASET_FILE
 from toolkit.shards.sidecar import shard_path
-from train import sampling, transforms
+from train import augment, sampling, transforms
+from train.augment import UNCHANGED, Augmentation
 from train.batch import Clip
 from train.context_file import ContextFile
+from train.data_config import DataConfig
 from train.sampling import Key, Span
-
-# What each field of DataConfig may hold.
-CHOICES = {
-    "window": ("centre", "uniform"),
-    "short": ("loop", "zero"),
-    "partial": ("keep", "drop"),
-    "crop": ("corners", "centre", "none"),
-    "flip": ("none", "both", "rgb"),
-}
 
 # So many others are tried in place of one that cannot be read.
 N_TRIES = 16
 
 Numbers = Sequence[int] | NDArray[np.integer]
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """How clips are drawn and prepared; the defaults are the paper's (docs/paper.md).
-
-    - ``split``: the data set's default one when None
-    - ``clip_length`` frames a clip, pictures ``frame_size`` squared
-    - ``window``: training window by its ``centre`` frame or by ``uniform`` start (O1)
-    - ``short``: clips with too few frames ``loop`` or end in ``zero`` (O2)
-    - ``partial``: ``keep`` or ``drop`` the last, shorter test clip (O3)
-    - ``crop``: a square at one of the ``corners`` or the centre, always the ``centre``, or
-      ``none``: the whole picture, in testing too; sides are drawn from ``crop_scales`` (O4)
-    - ``flip``: mirror half of the clips, pictures and skeletons ``both`` or ``rgb`` only (O6)
-    - ``random_move``: rotate, scale and shift skeletons (O8)
-    - ``rgb_mean``, ``rgb_scale``: see :func:`~train.transforms.normalise_rgb` (O9)
-    - ``zero_score``, ``centre_joint``: see :func:`~train.transforms.normalise_joints` (O10, O11)
-    - ``validation_share`` of the training samples is held out to choose the best epoch by
-    - ``context_file``: features in place of pictures, see :mod:`train.context_file`
-
-    Raises ``ValueError`` for a value no clip can be made with.
-    """
-
-    split: str | None = None
-    clip_length: int = 16
-    frame_size: int = 112
-    window: str = "centre"
-    short: str = "loop"
-    partial: str = "keep"
-    crop: str = "corners"
-    crop_scales: tuple[float, ...] = (1.0, 0.8409, 0.7071, 0.5946, 0.5)
-    flip: str = "none"
-    random_move: bool = False
-    rgb_mean: tuple[float, ...] = (114.7748, 107.7354, 99.4750)
-    rgb_scale: float = 1 / 255
-    zero_score: bool = True
-    centre_joint: bool = False
-    validation_share: float = 0.05
-    context_file: str | None = None
-
-    def __post_init__(self) -> None:
-        for field in ("crop_scales", "rgb_mean"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
-        for field, allowed in CHOICES.items():
-            if getattr(self, field) not in allowed:
-                wanted = ", ".join(allowed)
-                raise ValueError(f"{field} must be one of {wanted}; got {getattr(self, field)!r}")
-        if self.clip_length < 1 or self.frame_size < 1:
-            raise ValueError(
-                "clip_length and frame_size must be at least 1,"
-                f" got {self.clip_length} and {self.frame_size}"
-            )
-        if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
-            raise ValueError(f"crop_scales must be in (0, 1], got {self.crop_scales}")
-        in_range = [0 <= mean <= 255 for mean in self.rgb_mean]
-        if in_range != [True] * 3 or self.rgb_scale <= 0:
-            raise ValueError(
-                "rgb_mean must be 3 numbers from 0 to 255 and rgb_scale positive,"
-                f" got {self.rgb_mean} and {self.rgb_scale}"
-            )
-        if not 0 <= self.validation_share < 1:
-            raise ValueError(f"validation_share must be in [0, 1), got {self.validation_share}")
-        if self.context_file is not None and self.flip != "none":
-            raise ValueError(
-                f"flip {self.flip!r} needs pictures: a context_file cannot be mirrored"
-            )
 
 
 def find_dataset(path: str | os.PathLike[str]) -> Path:
@@ -133,6 +60,7 @@ class View:
     place: str = "centre"
     scale: float = 1.0
     mirror: bool = False
+    changes: Augmentation = UNCHANGED
 
 
 def draw_view(n_frames: int, config: DataConfig, rng: np.random.Generator) -> View:
@@ -142,7 +70,9 @@ def draw_view(n_frames: int, config: DataConfig, rng: np.random.Generator) -> Vi
     scale = config.crop_scales[rng.integers(len(config.crop_scales))]
     mirror = bool(rng.integers(2)) and config.flip != "none"
     fixed = {"corners": place, "centre": "centre", "none": "whole"}
-    return View(span, fixed[config.crop], scale, mirror)
+    # Of a stream of their own: switching them on moves no window and no crop.
+    changes = augment.draw_augmentation(config, rng.spawn(1)[0])
+    return View(span, fixed[config.crop], scale, mirror, changes)
 
 
 def stores_pictures(reader: DatasetReader, samples: NDArray[np.int64]) -> bool:
@@ -186,11 +116,13 @@ class ClipSource:
     def read(self, sample: int, view: View, rng: np.random.Generator | None = None) -> Clip:
         """Return one clip, its ``clip`` and ``weight`` at their defaults.
 
-        ``rng`` is for ``random_move`` and None in testing.  Raises ``ShardError`` naming shard and
-        sample when what is stored cannot be read.
+        ``rng`` is for ``random_move`` and ``joint_noise``, None in testing.  Raises ``ShardError``
+        naming shard and sample when what is stored cannot be read.
         """
         try:
             window = self.reader.window(sample, *view.span)
+            if view.changes.drops_second:
+                window = augment.remove_second(window)
             rgb = self._frames(window, view) if self.pictures else None
             if not np.isfinite(window.joints).all():
                 raise ValueError("joints that are no finite numbers")
@@ -216,6 +148,8 @@ class ClipSource:
         )
         if config.random_move and rng is not None:
             joints = transforms.move_joints(joints, seen, rng)
+        if config.joint_noise and rng is not None:
+            joints = augment.add_noise(joints, seen, layout, config.joint_noise, rng)
         if view.mirror and config.flip == "both":
             joints = transforms.mirror_joints(joints, layout)
         # The disk is time first, the network is channels first: (T, M, V, C) to (C, T, V, M).
@@ -230,6 +164,7 @@ class ClipSource:
         frames = transforms.cut_frames(pictures, box, self.config.frame_size)
         if view.mirror:
             frames = transforms.mirror_frames(frames)
+        frames = augment.change_light(frames, view.changes)
         # What normalisation takes to zero, as near as whole numbers come.
         return self._extend(frames, [round(mean) for mean in self.config.rgb_mean])
 

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from toolkit.shards import OK, SPLIT_PREFIX, DatasetReader, read_manifest
 from train.command_line import EPILOG, run_command, set_up_logging
-from train.data import DataConfig, find_dataset
+from train.data import find_dataset
+from train.data_config import DataConfig
 from train.distributed import World
 from train.errors import TrainError
 from train.evaluation import Evaluation

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 
 from toolkit.shards import ShardError
 from train.batch import Batch, Clip, collate
-from train.data import ClipSet, DataConfig, EvalClips, Numbers, TrainClips
+from train.data import ClipSet, EvalClips, Numbers, TrainClips
+from train.data_config import DataConfig
 from train.errors import TrainError
 from train.sampling import EpochSampler
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from train.batch import Clip
-from train.data import ClipSet, ClipSource, DataConfig, Numbers, View, draw_others
+from train.data import ClipSet, ClipSource, Numbers, View, draw_others
+from train.data_config import DataConfig
 from train.sampling import tile_spans
 
 

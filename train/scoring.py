@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from train.batch import Batch
-from train.data import DataConfig
+from train.data_config import DataConfig
 from train.distributed import World, sum_over_ranks
 from train.metrics import N_COLUMNS, Tally, measure_batch
 from train.transforms import normalise_rgb

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.shards import DatasetReader, ShardError
-from train.data import DataConfig
+from train.data_config import DataConfig
 
 
 @dataclass(frozen=True)

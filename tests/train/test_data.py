@@ -15,13 +15,13 @@ from toolkit.shards import LAYOUTS, DatasetReader, ShardError, encode_picture
 from train import transforms
 from train.data import (
     ClipSource,
-    DataConfig,
     EvalClips,
     TrainClips,
     View,
     draw_view,
     find_dataset,
 )
+from train.data_config import DataConfig
 from train.sampling import Key, Span
 
 SMALL = DataConfig(frame_size=8, crop="none")
@@ -67,6 +67,11 @@ def test_defaults_are_the_papers():
         ("rgb_mean", (1.0, 2.0)),
         ("rgb_mean", (1.0, 2.0, 256.0)),
         ("rgb_scale", 0.0),
+        ("joint_noise", -0.1),
+        ("joint_noise", float("nan")),
+        ("brightness", 1.0),
+        ("contrast", -0.1),
+        ("drop_second", 1.1),
         ("validation_share", 1.0),
         ("validation_share", -0.1),
     ],

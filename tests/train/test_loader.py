@@ -6,7 +6,7 @@ import torch
 from shard_builders import write_dataset
 
 from toolkit.shards import ShardError
-from train.data import DataConfig
+from train.data_config import DataConfig
 from train.loader import LoaderOptions, make_eval_loader, make_train_loader
 from train.sampling import Key
 

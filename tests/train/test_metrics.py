@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train.batch import Batch
-from train.data import DataConfig
+from train.data_config import DataConfig
 from train.distributed import World
 from train.metrics import Tally, measure_batch, rank_labels
 from train.scoring import Forward, SampleScores, score_samples, tally_scores

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train.context_file import write_context_file
-from train.data import DataConfig, EvalClips
+from train.data import EvalClips
+from train.data_config import DataConfig
 from train.pairing import PairedClips, shuffle_pairs
 
 # Samples a b d f g have 33, 16, 5, 40 and 17 frames: 3, 1, 1, 3 and 2 clips.

@@ -5,7 +5,7 @@ import pytest
 from shard_builders import Recording, write_dataset
 
 from toolkit.shards import DatasetReader, ShardError
-from train.data import DataConfig
+from train.data_config import DataConfig
 from train.subsets import select_subsets
 
 
