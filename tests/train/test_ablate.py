@@ -142,6 +142,26 @@ def test_settings_that_change_nothing_may_differ(shards, tmp_path, trainings):
     assert {p.state for p in plan_ablation([TABLES["6"]], shards, other)} == {"finished"}
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_data_that_cannot_be_trained_on_is_refused_before_anything_begins(tmp_path, trainings, dry):
+    shards = write_tiny_dataset(tmp_path / "made", pictures=False)
+    with pytest.raises(TrainError, match=r"^training KM-dot cannot begin: .* holds skeletons only"):
+        call_command(shards, tmp_path / "out", "--table=3", *dry)
+    assert not trainings.commands
+    assert not (tmp_path / "out").exists()
+
+
+def test_finished_trainings_need_no_trainable_data(shards, tmp_path, trainings, monkeypatch):
+    run_ablation(plan_ablation([TABLES["6"]], shards, make_options(tmp_path)), StopWish())
+    checked = []
+    monkeypatch.setattr(ablation, "prepare", lambda config, dataset: checked.append(config))
+    plan_ablation([TABLES["6"]], shards, make_options(tmp_path))
+    assert checked == []
+    plan_ablation([TABLES["3"]], shards, make_options(tmp_path))
+    # Self-attention without pictures, and one of the two that are left with them.
+    assert [config.model.has_rgb_branch for config in checked] == [False, True]
+
+
 def test_results_on_other_shards_are_refused(shards, tmp_path, trainings):
     planned = plan_ablation([TABLES["6"]], shards, make_options(tmp_path))
     run_ablation(planned, StopWish())
@@ -257,11 +277,13 @@ def test_csv_holds_every_number_of_a_table(shards, tmp_path, trainings):
     assert rows[1]["ceiling"] == ""
 
 
-def run_command(shards, tmp_path, *arguments):
+def call_command(shards, out, *arguments):
+    """Call the command in this process; errors come as they were raised."""
     settings = [f"--set={name}={format_value(value)}" for name, value in SHARED.items()]
     return CliRunner().invoke(
         command.ablate,
-        ["--shards", str(shards), "--out", str(tmp_path), "--recipe=demo", *settings, *arguments],
+        ["--shards", str(shards), "--out", str(out), "--recipe=demo", *settings, *arguments],
+        catch_exceptions=False,
         standalone_mode=False,
     )
 
@@ -270,7 +292,7 @@ def test_the_command_writes_tables_and_flags_a_leak(shards, tmp_path, trainings)
     ceilings = tmp_path / "ceilings.json"
     ceilings.write_text(json.dumps(vars(DEMO)))
     trainings.top1 = 0.7
-    result = run_command(shards, tmp_path, "--table=6", "--ceilings", str(ceilings))
+    result = call_command(shards, tmp_path, "--table=6", "--ceilings", str(ceilings))
     assert result.return_value == 1
     assert "70.00 LEAK" in result.stdout
     assert (tmp_path / "table-6.md").read_text() in result.stdout
@@ -279,14 +301,14 @@ def test_the_command_writes_tables_and_flags_a_leak(shards, tmp_path, trainings)
 
 def test_the_command_prints_what_there_is_when_one_failed(shards, tmp_path, trainings):
     trainings.statuses = {"KM-rgb-seed0": 1}
-    result = run_command(shards, tmp_path, "--table=6")
+    result = call_command(shards, tmp_path, "--table=6")
     assert result.return_value == 1
     row = next(line for line in result.stdout.splitlines() if line.startswith("| RGB-only"))
     assert row.split("|")[2].strip() == "–"
 
 
 def test_a_dry_run_prints_commands_and_does_nothing(shards, tmp_path, trainings):
-    result = run_command(shards, tmp_path / "none", "--table=3", "--dry-run")
+    result = call_command(shards, tmp_path / "none", "--table=3", "--dry-run")
     assert result.return_value == 0
     assert len(result.stdout.splitlines()) == 5
     assert not trainings.commands
