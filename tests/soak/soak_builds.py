@@ -45,7 +45,7 @@ DAMAGE = {
 
 @dataclass
 class BuildSoak:
-    """Builds of one synthetic data set in ``folder``; ``duration_s`` is that of a calm build."""
+    """Builds of one synthetic data set in ``folder``; ``duration_s``: the work of a calm one."""
 
     folder: Path
     random: Random
@@ -61,9 +61,12 @@ class BuildSoak:
         """Write the raw data and build them once."""
         counts = ("--train", N_TRAIN, "--test", N_TEST, "--frames", 16, "--size", "32x32")
         raw = self.folder / "raw"
-        self._run([*CTXTOOL, "synthesize", "kinetics", "--out", raw, *counts, "--jobs", 1])
+        synthesis = [*CTXTOOL, "synthesize", "kinetics", "--out", raw, *counts, "--jobs", 1]
+        self._expect_done(Command.start(synthesis, self.folder / "first"))
+        command = Command.start(self._arguments(self.calm, 1), self.folder / "first")
+        command.wait_until((self.calm / ".lock").exists)
         begin = time.monotonic()
-        self._run(self._arguments(self.calm, 1))
+        self._expect_done(command)
         self.duration_s = time.monotonic() - begin
 
     def round(self, number: int) -> None:
@@ -88,8 +91,7 @@ class BuildSoak:
         options = (*run, "--samples-per-shard", 2, "--frame-size", 16, "--verify-existing")
         return [*CTXTOOL, "extract-kinetics", *options]
 
-    def _run(self, arguments: list[object]) -> None:
-        command = Command.start(arguments, self.folder / "first")
+    def _expect_done(self, command: Command) -> None:
         if status := command.wait():
             raise SystemExit(f"an undisturbed command ends with {status}: {command.said}")
 
@@ -105,12 +107,16 @@ class BuildSoak:
 
     def _hit(self, out: Path, folder: Path, name: str) -> Command:
         whom, number, statuses = BLOWS[name]
-        command = Command.start(self._arguments(out, self.random.choice((1, 2))), folder)
+        n_jobs = 2 if whom == "worker" else self.random.choice((1, 2))
+        repair = out.exists()
+        command = Command.start(self._arguments(out, n_jobs), folder)
         # Python itself prints a traceback of a Ctrl-C that meets its imports.
         command.wait_until((out / ".lock").exists)
-        moment = time.monotonic() + self.random.uniform(0, self.duration_s)
+        longest_s = self.duration_s * (0.3 if repair else 0.9)
+        moment = time.monotonic() + self.random.uniform(0, longest_s)
         command.wait_until(lambda: time.monotonic() >= moment)
-        if command.strike(whom, number, self.random.choice):
+        # Workers and readers come and go: the first one seen is hit.
+        if command.wait_until(lambda: command.strike(whom, number, self.random.choice)):
             self.ledger.kills[name] += 1
         else:
             self.ledger.ended_before += 1

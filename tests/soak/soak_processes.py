@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Blow -> (at whom, which signal, statuses it may end the command with; 0 if it came too late).
-# One that comes while a process is being started may meet no worker: then nobody is hit.
 BLOWS = {
     "SIGKILL of the command": ("command", signal.SIGKILL, {-9}),
     "SIGKILL of all its processes": ("all", signal.SIGKILL, {-9}),
@@ -70,7 +69,7 @@ class Command:
             # A group that has just lost its leader may have members left.
             (os.killpg if whom == "all" else os.kill)(self.process.pid, number)
             return True
-        mark = {"worker": b"loky", "reader": b"sample_process"}[whom]
+        mark = {"worker": b"popen_loky_posix", "reader": b"sample_process"}[whom]
         marked = [pid for pid in session(self.process.pid) if mark in _command_line(pid)]
         if not marked:
             return False
