@@ -33,7 +33,7 @@ test: $(READY)
 	$(BIN)/pytest -n 2
 
 bench: $(READY)
-	for job in tests/benchmarks/bench_*.py; do $(BIN)/python $$job || exit 1; done
+	$(BIN)/python tests/benchmarks/bench.py
 
 soak: $(READY)
 	$(BIN)/python tests/soak/soak.py --minutes $(MINUTES) --out build/soak

@@ -129,7 +129,7 @@ FILES = {
     ),
     "plan damaged": (
         lambda f: (f / "plan.parquet").write_bytes(b"PAR1"),
-        r"plan\.parquet: content: expected a build plan",
+        r"plan\.parquet: file: expected a build plan",
     ),
     "manifest damaged": (
         lambda f: (f / "manifest.parquet").write_bytes(b"PAR1"),

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from timing import measure, print_table, ratio
+from timing import Names, Row, measure, print_table, ratio, summarise
 
 from train.models.config import AttentionConfig
 from train.models.scores import TwoLayerScore
@@ -62,6 +62,17 @@ def read_high_water() -> float:
     """Return the largest resident memory of this process so far in megabytes (Linux)."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+
+
+def bench(rounds: int = 7, clips: int = 2) -> list[Row]:
+    """Return the rows of both reductions with their gradients, on a CPU."""
+    torch.set_num_threads(1)
+    rows = []
+    for reduce, forms in FORMS.items():
+        rates = measure({f: build_case(f, reduce, clips, "cpu", True) for f in forms}, rounds)
+        names = Names(forms[2], "naive")
+        rows.append(summarise(f"attention, {reduce}", rates, names, unit="clips/s"))
+    return rows
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from bench_video import draw
-from timing import measure, print_table
+from timing import Names, Row, measure, print_table, summarise
 
 from toolkit.readers.picture import PictureEncoder
 
@@ -50,7 +50,7 @@ def decoders(jpegs: list[bytes]) -> dict[str, Callable[[], int]]:
     return {"cv2 (the training loader)": by_cv2, "simplejpeg": by_simplejpeg}
 
 
-def main() -> None:
+def bench(rounds: int = 7) -> list[Row]:
     cv2.setNumThreads(1)
     encoder = PictureEncoder(short_side=128, quality=QUALITY)
     # Copied, because a plane's memory is only lent by its picture.
@@ -63,10 +63,20 @@ def main() -> None:
     rgbs = [np.ascontiguousarray(bgr[..., ::-1]) for bgr in bgrs]
     height, width = planes[0][0].shape
     title = f"{width}x{height}, quality {QUALITY}, {np.mean([*map(len, jpegs)]) / 1000:.1f} kB each"
-    encoding = measure(encoders(planes, rgbs, bgrs))
+    encoding = measure(encoders(planes, rgbs, bgrs), rounds)
     print_table(f"encode {title}", encoding, peer="cv2 from BGR (peer)", unit="images/s")
-    decoding = measure(decoders(jpegs))
+    decoding = measure(decoders(jpegs), rounds)
     print_table(f"decode {title}", decoding, peer="cv2 (the training loader)", unit="images/s")
+    written = Names("simplejpeg from YUV (ours)", "cv2 from BGR (peer)")
+    read = Names("cv2 (the training loader)", "simplejpeg")
+    return [
+        summarise("JPEG encoding", encoding, written, unit="images/s"),
+        summarise("JPEG decoding", decoding, read, unit="images/s"),
+    ]
+
+
+def main() -> None:
+    bench()
 
 
 if __name__ == "__main__":

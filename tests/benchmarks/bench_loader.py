@@ -24,7 +24,7 @@ import cv2
 import h5py
 import numpy as np
 import torch
-from timing import measure, print_table, ratio
+from timing import Names, Row, measure, print_table, ratio, summarise
 from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -181,23 +181,32 @@ def loading(stored: Stored, workers: int) -> dict[str, Callable[[], int]]:
     return {OURS: ours} | {kind: rival(kind) for kind in (FILES, VLEN, MEMORY, LIMIT)}
 
 
+def bench(rounds: int = 7, workers: int = 2) -> list[Row]:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        stored = store(Path(folder))
+        cuts = measure(cutting(), rounds, clock=read_cpu_clock)
+        print_table(f"16 frames to {SIZE}x{SIZE}", cuts, peer=CUT, unit="clips/CPU s")
+        size = np.mean([len(jpeg) for jpeg in stored.jpegs]) / 1000
+        title = f"batches of {BATCH} by {workers} workers, {size:.1f} kB a frame"
+        rates = measure(loading(stored, workers), rounds, clock=read_cpu_clock)
+        print_table(title, rates, peer=FILES, unit="clips/CPU s")
+        for kind, reach in REACH.items():
+            print(f"ours against {kind}: {ratio(rates, OURS, kind):.2f}x (to reach: {reach})")
+    job, unit = f"DataLoader, {workers} workers", "clips/CPU s"
+    return [
+        summarise(job, rates, Names(OURS, peer, LIMIT, REACH[peer]), unit=unit)
+        for peer in (FILES, VLEN)
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        stored = store(Path(folder))
-        cuts = measure(cutting(), args.rounds, clock=read_cpu_clock)
-        print_table(f"16 frames to {SIZE}x{SIZE}", cuts, peer=CUT, unit="clips/CPU s")
-        size = np.mean([len(jpeg) for jpeg in stored.jpegs]) / 1000
-        title = f"batches of {BATCH} by {args.workers} workers, {size:.1f} kB a frame"
-        rates = measure(loading(stored, args.workers), args.rounds, clock=read_cpu_clock)
-        print_table(title, rates, peer=FILES, unit="clips/CPU s")
-        for kind, reach in REACH.items():
-            print(f"ours against {kind}: {ratio(rates, OURS, kind):.2f}x (to reach: {reach})")
+    bench(args.rounds, args.workers)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from timing import measure, print_table
+from timing import Names, Row, measure, print_table, summarise
 
 from toolkit.readers.kinetics_json import read_kinetics_json
 from toolkit.readers.ntu_skeleton import read_ntu_skeleton
@@ -95,6 +95,8 @@ def time_skeleton_text(folder, rounds):
     title = f"NTU .skeleton text, {size / 1e3:.0f} kB, {len(frames)} frames x 2 bodies"
     rates = measure(cases, rounds, clock=time.process_time)
     print_table(title, rates, peer="line loop (CTR-GCN style)", unit="MB/s", scale=1e6)
+    names = Names("ours", "line loop (CTR-GCN style)", "reading the bytes (limit)", reach=3)
+    return summarise(".skeleton text", rates, names, unit="MB/s", scale=1e6)
 
 
 def time_kinetics_json(folder, rounds):
@@ -111,13 +113,17 @@ def time_kinetics_json(folder, rounds):
     title = f"Kinetics-skeleton JSON, {path.stat().st_size / 1e3:.0f} kB, 300 frames x 2 people"
     rates = measure(cases, rounds, clock=time.process_time)
     print_table(title, rates, peer="json.load + loop", unit="files/s")
+    names = Names("ours", "json.load + loop", "reading the bytes (limit)", reach=2)
+    return summarise("Kinetics JSON", rates, names)
+
+
+def bench(rounds: int) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        return [job(Path(folder), rounds) for job in (time_skeleton_text, time_kinetics_json)]
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 25
-    with tempfile.TemporaryDirectory() as folder:
-        time_skeleton_text(Path(folder), rounds)
-        time_kinetics_json(Path(folder), rounds)
+    bench(int(sys.argv[1]) if len(sys.argv) > 1 else 25)
 
 
 if __name__ == "__main__":

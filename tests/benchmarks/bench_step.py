@@ -14,7 +14,8 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
-from timing import measure, print_table, ratio
+from timing import Names, measure, print_table, ratio, summarise
+from timing import Row as TableRow
 from torch import Tensor, nn
 
 from toolkit.skeleton import OPENPOSE18
@@ -91,6 +92,15 @@ def count_training_flop(config: ModelConfig, pixels: int) -> float:
     """Return floating point operations a clip and step; conv1 needs no gradient of its input."""
     macs = count_macs(config, GRAPH, N_CLASSES, ClipSize(pixels=pixels))
     return 2.0 * (3 * macs["total"] - macs["context.conv1"])
+
+
+def bench(rounds: int = 5, clips: int = 2) -> list[TableRow]:
+    """Return the row of the full width in float32 on one CPU thread."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    batch = draw_batch(clips, 112, "cpu")
+    rates = measure(build_cases(ModelConfig(), batch, [FLOAT32]), rounds)
+    return [summarise("training step", rates, Names("ours", "plain"), unit="clips/s")]
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import av
 import cv2
 import h5py
 import numpy as np
-from timing import measure, print_table, ratio
+from timing import Names, Row, measure, print_table, ratio, summarise
 
 from toolkit.readers.picture import PictureEncoder, scaled_size
 from toolkit.readers.video import VideoReader
@@ -156,23 +156,25 @@ def psnr(stored: np.ndarray, reference: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean((stored - reference) ** 2)))
 
 
-def compare(kind: Kind, folder: Path) -> None:
+def compare(kind: Kind, folder: Path, rounds: int) -> Row:
     path = write_video(folder, kind)
     cases: dict[str, Callable[[], int]] = {
         LIMIT: partial(decode_only, path),
         OURS: partial(store_ours, path, folder),
         PEER: partial(store_rawframes, path, folder),
     }
-    rates = measure(cases, ROUNDS)
+    rates = measure(cases, rounds)
     kilobytes = path.stat().st_size / kind.n_frames / 1000
     print_table(f"{kind.name}, {kilobytes:.0f} kB a frame", rates, peer=PEER, unit="frames/s")
     ours_db, peer_db = luma_psnr(path, folder)
     print(f"ours / peer  {ratio(rates, OURS, PEER):.2f}  (reach {kind.reach:.2f})")
     print(f"ours / limit {ratio(rates, OURS, LIMIT):.2f}  (reach 0.75)")
     print(f"luma PSNR    ours {ours_db:.1f} dB, peer {peer_db:.1f} dB")
+    names = Names(OURS, PEER, LIMIT, kind.reach)
+    return summarise(f"video {Path(kind.name).stem}", rates, names, unit="frames/s")
 
 
-def compare_processes(path: Path, folder: Path) -> None:
+def compare_processes(path: Path, folder: Path, rounds: int) -> Row:
     for worker in range(2):
         (folder / str(worker)).mkdir()
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
@@ -183,18 +185,22 @@ def compare_processes(path: Path, folder: Path) -> None:
                 "1": partial(store_in_processes, path, folder, pool, 1),
                 "2": partial(store_in_processes, path, folder, pool, 2),
             },
-            ROUNDS,
+            rounds,
         )
     print(f"\ntwo processes / one  {ratio(rates, '2', '1'):.2f}  (reach 1.80)")
+    return summarise("video, two processes", rates, Names("2", "1", reach=1.8), unit="frames/s")
 
 
-def main() -> None:
+def bench(rounds: int = ROUNDS) -> list[Row]:
     cv2.setNumThreads(1)
     print(f"Python {sys.version.split()[0]}, PyAV {av.__version__}, OpenCV {cv2.__version__}")
     with tempfile.TemporaryDirectory() as name:
-        for kind in KINDS:
-            compare(kind, Path(name))
-        compare_processes(Path(name) / KINDS[0].name, Path(name))
+        rows = [compare(kind, Path(name), rounds) for kind in KINDS]
+        return [*rows, compare_processes(Path(name) / KINDS[0].name, Path(name), rounds)]
+
+
+def main() -> None:
+    bench()
 
 
 if __name__ == "__main__":
