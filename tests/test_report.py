@@ -9,9 +9,10 @@ from report_pages import carried, unpack
 from shard_builders import RECORDINGS, MadeDataset, Recording, write_dataset
 
 from toolkit.inspection import dataset_facts
+from toolkit.page import Pack
+from toolkit.page.frames import UNSEEN
 from toolkit.report import ReportOptions, table, write_report
-from toolkit.report.packing import Pack
-from toolkit.report.shown import UNSEEN, choose_clips, choose_samples
+from toolkit.report.shown import choose_clips, choose_samples
 from toolkit.report.table import pack_table
 from toolkit.shards import DatasetReader, read_manifest
 from toolkit.shards.manifest import COLUMNS

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.report.packing import Pack
+from toolkit.page import Pack
 from toolkit.shards.manifest import COLUMNS, OK, SPLIT_PREFIX
 
 # The page packs a row's number into 21 bits (ROW_BITS in page/rows.js).

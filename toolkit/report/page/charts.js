@@ -21,10 +21,6 @@ function drawCharts(place, rows, facts) {
   update();
 }
 
-function makePanel(title, note, ...content) {
-  return make("figure", { class: "panel" }, make("figcaption", {}, make("b", {}, title), " ", make("span", {}, note)), ...content);
-}
-
 class BarPanel {
   constructor(rows, column) {
     Object.assign(this, { rows, column });
@@ -164,13 +160,6 @@ function chooseEdges(values) {
   return Array.from({ length: n + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-// The next of 1, 2, 5, 10, 20, ... times a power of ten.
-function roundStep(least) {
-  if (!(least > 0)) return 1;
-  const power = 10 ** Math.floor(Math.log10(least));
-  return power * [1, 2, 5, 10].find((factor) => factor * power >= least * 0.999);
-}
-
 function drawAxes(edges, most, unit) {
   const { width, height, left, right, top, bottom } = CHART;
   const low = height - bottom;
@@ -206,10 +195,4 @@ function drawConfidence(joints) {
     panel("joint confidence", levels.map(([name, n]) => [name, n / total]), formatShare),
     panel(`${joints.quantity} of each joint`, named, (share) => formatMeasure(share)),
   ];
-}
-
-function makeShare(name, share, told) {
-  const bar = make("i", { class: "ok" });
-  bar.style.setProperty("width", 100 * share + "%");
-  return make("div", { class: "bar" }, make("span", { class: "name" }, name), make("span", { class: "track" }, bar), make("output", {}, told));
 }

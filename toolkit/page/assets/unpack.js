@@ -1,4 +1,4 @@
-// The counterpart of toolkit/report/packing.py.
+// The counterpart of toolkit/page/packing.py.
 
 const KINDS = { Float32Array, Uint16Array, Int16Array, Uint8Array };
 
