@@ -59,7 +59,7 @@ class FileError(SampleError):
 
     def __str__(self) -> str:
         place, expected, found = map(_cut_short, (self.place, self.expected, self.found))
-        return f"{_in_one_line(self.path)}: {place}: expected {expected}, found {found}"
+        return f"{in_one_line(self.path)}: {place}: expected {expected}, found {found}"
 
     def __reduce__(self) -> "tuple[object, ...]":
         # Keyword arguments do not survive the default pickling between worker and parent.
@@ -149,11 +149,11 @@ class ShardError(FileError):
 
 
 def _cut_short(text: str) -> str:
-    text = _in_one_line(text[: _LONGEST + 1])
+    text = in_one_line(text[: _LONGEST + 1])
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def _in_one_line(text: str) -> str:
+def in_one_line(text: str) -> str:
     """Return text without line breaks and terminal codes, which names of files may hold."""
     if text.isprintable():
         return text

@@ -160,6 +160,14 @@ def test_deep_lists_in_the_place_of_a_value(tmp_path, depth, key):
     refusal(TableError, read_label_files, [write(tmp_path / "b.json", f'{{"a": {value}}}')])
 
 
+def test_repeated_keys_that_no_terminal_can_print_are_told(tmp_path):
+    text = r'{"a": {"label": "x", "\ud800": 1, "\ud800": 2, "\n": 1, "\n": 2}}'
+    _, notices = read_label_files([write(tmp_path / "a.json", text)])
+    assert len(notices) == 1
+    assert notices[0].isprintable()
+    assert notices[0].endswith(r"the last is used: \ud800, \n")
+
+
 def test_a_deep_label_index_can_be_told(tmp_path):
     text = '{"a": {"label": "x", "label_index": %s}}' % ("[" * 900 + "]" * 900)
     entries, _ = read_label_files([write(tmp_path / "a.json", text)])

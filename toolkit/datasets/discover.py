@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.errors import CtxtoolError, DataNotFoundError
+from toolkit.errors import CtxtoolError, DataNotFoundError, in_one_line
 
 VIDEO_SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".webm")
 _MAX_EXAMPLES = 3
@@ -106,8 +106,8 @@ def notice_twice(what: str, twice: dict[str, list[str]]) -> tuple[str, ...]:
 
 
 def say_some(names: Collection[str], between: str = ", ") -> str:
-    """Return the first few names, and how many more there are."""
-    shown = between.join(list(names)[:_MAX_EXAMPLES])
+    """Return the first few names, in one line whatever they hold, and how many more there are."""
+    shown = between.join(map(in_one_line, list(names)[:_MAX_EXAMPLES]))
     more = len(names) - _MAX_EXAMPLES
     return f"{shown}{between}and {more} more" if more > 0 else shown
 
