@@ -18,6 +18,9 @@ BEYOND_THE_CONTRACT = {
     "train.attention_pictures": ["toolkit.drawing"],
     # A plug-in of the command estimate-poses: its errors are the command's.
     "train.keypoint_rcnn": ["toolkit.errors"],
+    # The pages of train look and play as that of ctxtool report: docs/choices.md.
+    "train.report_page": ["toolkit.page"],
+    "train.run_story": ["toolkit.page"],
     "train.predict": [
         "toolkit.errors",
         "toolkit.poses.estimate",

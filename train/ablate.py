@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -18,13 +19,16 @@ from train.ablation_report import (
     fill_table,
     format_csv,
     format_table,
+    list_texts,
     measure_finished,
+    name_table,
 )
 from train.command_line import run_command, set_up_logging
 from train.config import list_recipes, parse_assignments
 from train.data import find_dataset
 from train.errors import Interrupted
 from train.files import write_text
+from train.report_page import REPORT_FILE, write_ablation_page
 from train.signals import catch_stop
 from train.synthetic import CEILINGS_FILE, Ceilings, find_beside_raw, read_ceilings
 from train.tables import PAPER_TABLES, Table, is_about, select_tables
@@ -157,16 +161,40 @@ def write_tables(planned: Sequence[Planned], outcome: Outcome) -> list[Cell]:
     """Print and write every table from the trainings that are finished; return cells that leak."""
     by_id = {item.training.id: item for item in planned}
     source = Source(measure_finished(planned, outcome.dataset), by_id, outcome.ceilings)
-    leaks = []
+    leaks: list[Cell] = []
+    shown: list[dict[str, Any]] = []
     for table in outcome.tables:
         rows = fill_table(table, source)
-        text = format_table(table, rows, describe(table, rows, outcome))
+        note = describe(table, rows, outcome)
+        text = format_table(table, rows, note)
+        heads, lines = list_texts(table, rows)
+        shown.append({"title": name_table(table), "note": note, "heads": heads, "rows": lines})
         stem = f"table-{table.name}" if table.name.isdigit() else "table-extra"
         write_text(outcome.options.out / f"{stem}.md", text)
         write_text(outcome.options.out / f"{stem}.csv", format_csv(rows))
         click.echo(text)
         leaks += [cell for cells in rows for cell in cells if cell.leaks]
+    _write_page(planned, outcome, shown)
     return leaks
+
+
+def _write_page(
+    planned: Sequence[Planned], outcome: Outcome, shown: Sequence[dict[str, Any]]
+) -> None:
+    """Write report.html: all tables, and the way to the page of each training."""
+    name, out = read_dataset_info(outcome.dataset).name, outcome.options.out
+    pages = [item.folder.path / REPORT_FILE for item in planned]
+    runs = [
+        [item.name, item.state, f"{quote(item.name)}/{REPORT_FILE}" if page.exists() else ""]
+        for item, page in zip(planned, pages, strict=True)
+    ]
+    n_done = sum(item.state == "finished" for item in planned)
+    lead = (
+        f"{', '.join(table['title'] for table in shown)}. Trained on {name}, ours beside the"
+        f" paper's: {n_done} of {len(planned)} trainings are finished."
+    )
+    facts = {"title": out.absolute().name, "lead": lead}
+    write_ablation_page(out / REPORT_FILE, facts, shown, runs)
 
 
 def describe(table: Table, rows: Sequence[Sequence[Cell]], outcome: Outcome) -> str:

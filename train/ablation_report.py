@@ -135,6 +135,18 @@ def _fill_cell(table: Table, row: Row, number: int, source: Source) -> Cell:
 
 def format_table(table: Table, rows: Sequence[Sequence[Cell]], note: str) -> str:
     """Return a table as Markdown: ours, the paper's and the difference, in percent."""
+    heads, lines = list_texts(table, rows)
+    return "\n".join([f"## {name_table(table)}", "", note, "", *_format_grid(heads, lines), ""])
+
+
+def name_table(table: Table) -> str:
+    """Return the heading of a table."""
+    name = f"Table {table.name}" if table.name.isdigit() else "Extra rows"
+    return f"{name}: {table.title}"
+
+
+def list_texts(table: Table, rows: Sequence[Sequence[Cell]]) -> tuple[list[str], list[list[str]]]:
+    """Return the headings of a table's columns, and the texts of each row: label, then numbers."""
     has_ceilings = any(cell.ceiling is not None for cells in rows for cell in cells)
     heads = [""]
     for column in table.columns:
@@ -143,8 +155,7 @@ def format_table(table: Table, rows: Sequence[Sequence[Cell]], note: str) -> str
     lines = [
         [row.label, *_format_cells(cells)] for row, cells in zip(table.rows, rows, strict=True)
     ]
-    name = f"Table {table.name}" if table.name.isdigit() else "Extra rows"
-    return "\n".join([f"## {name}: {table.title}", "", note, "", *_format_grid(heads, lines), ""])
+    return heads, lines
 
 
 def _format_grid(heads: list[str], lines: list[list[str]]) -> list[str]:

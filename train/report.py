@@ -1,14 +1,18 @@
-"""The pictures and test figures of a finished run, beside its checkpoints."""
+"""``python -m train.report``, and what a finished run leaves: pictures, test figures, a page."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from train.errors import TrainError
+import click
+
+from train.command_line import EPILOG, run_command, set_up_logging
+from train.data import find_dataset
 from train.evaluate import evaluate_run
 from train.evaluation import Evaluation
 from train.files import RunFolder, write_atomically, write_text
 from train.pictures import draw_curves
+from train.records import read_epochs
+from train.report_page import N_MISTAKES, REPORT_FILE, PageOptions, write_run_page
 from train.results import (
     CONFUSION_FILE,
     PER_CLASS_FILE,
@@ -26,7 +30,8 @@ def write_report(run: Path, shards: Path | None) -> Evaluation | None:
     """Draw curves.png, and with shards evaluate the last checkpoint and tell its test figures.
 
     With shards it also writes what ``train.evaluate`` does, and the test section of summary.md,
-    which replaces that of an earlier report.  Raises ``TrainError`` or ``ShardError``.
+    which replaces that of an earlier report; report.html shows all of it.  Raises ``TrainError``
+    or ``ShardError``.
     """
     folder = RunFolder(run)
     epochs = read_epochs(folder.metrics)
@@ -38,24 +43,8 @@ def write_report(run: Path, shards: Path | None) -> Evaluation | None:
     text = folder.summary.read_text(encoding="utf-8") if folder.summary.exists() else ""
     before = text.partition(f"\n{TEST_HEADING}\n")[0].rstrip("\n")
     write_text(folder.summary, f"{before}\n\n{format_test(evaluation)}")
+    write_run_page(run, run / REPORT_FILE, PageOptions(shards=find_dataset(shards)))
     return evaluation
-
-
-def read_epochs(path: Path) -> list[dict[str, Any]]:
-    """Read the epochs' records of metrics.jsonl; raises ``TrainError`` if there is none.
-
-    A bad line is named; a last one that a kill has cut short is left out.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, ValueError) as error:
-        raise TrainError(f"{path} cannot be read: {error}") from error
-    # What follows the last newline is empty or was never finished.
-    records = [_parse_record(path, number, line) for number, line in enumerate(lines[:-1], 1)]
-    epochs = [record for record in records if record["kind"] == "epoch"]
-    if not epochs:
-        raise TrainError(f"{path} tells of no finished epoch yet")
-    return epochs
 
 
 def format_test(evaluation: Evaluation) -> str:
@@ -84,11 +73,33 @@ def format_test(evaluation: Evaluation) -> str:
     )
 
 
-def _parse_record(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-        return {"kind": record["kind"], **record}
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainError(
-            f"{path}: line {number}: expected a JSON object with a kind, found {line[:60]!r}"
-        ) from error
+@click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--against", type=click.Path(path_type=Path), metavar="OTHER",
+              help="Another run to show beside it.")  # fmt: skip
+@click.option("--mistakes", "n_mistakes", type=click.IntRange(0), default=N_MISTAKES,
+              show_default=True, help="Most confident mistakes shown, with clips.")  # fmt: skip
+@click.option("--shards", type=click.Path(path_type=Path),
+              help="Data set folder of the clips.  [default: the one trained on]")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
+              help="The file to write.  [default: RUN/report.html]")  # fmt: skip
+def report(run: Path, out: Path | None, shards: Path | None, **settings: Any) -> None:
+    """Write report.html of RUN, a folder of train.run: one page that needs no network.
+
+    Curves, confusion, classes, and the most confident mistakes with their clips, from what lies in
+    the folder: train.run writes it at its end, and this command once more.
+
+    \b
+    Examples:
+      python -m train.report runs/ntu60-cross-attention-seed0
+      python -m train.report runs/cross --against runs/concat --out cross-concat.html
+    """
+    set_up_logging()
+    path = out or run / REPORT_FILE
+    dataset = find_dataset(shards) if shards else None
+    n_bytes = write_run_page(run, path, PageOptions(shards=dataset, **settings))
+    click.echo(f"{path}: {n_bytes / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    run_command(report)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from report_pages import carried
 from tiny_runs import SETTINGS, write_tiny_dataset
 
 from train import ablate as command
@@ -297,6 +298,11 @@ def test_the_command_writes_tables_and_flags_a_leak(shards, tmp_path, trainings)
     assert "70.00 LEAK" in result.stdout
     assert (tmp_path / "table-6.md").read_text() in result.stdout
     assert (tmp_path / "table-6.csv").exists()
+    header = carried(tmp_path / "report.html")["page"][0]
+    (table,) = header["tables"]
+    assert table["title"] == "Table 6: Systems, Kinetics-Motion"
+    assert table["rows"][0][:3] == ["RGB-only", "70.00 LEAK", "82.77"]
+    assert header["runs"][0] == ["KM-rgb-seed0", "finished", ""]
 
 
 def test_the_command_prints_what_there_is_when_one_failed(shards, tmp_path, trainings):

@@ -1,0 +1,63 @@
+"""The page of a training in a real browser: it is drawn, told cell by cell, and plays."""
+
+import pytest
+
+pytest.importorskip("torch", reason="the extra `train` is not installed")
+from made_runs import HOSTILE, SCORES, write_run, write_shards
+
+from train.report_page import PageOptions, write_ablation_page, write_run_page
+
+
+@pytest.fixture(scope="module")
+def training_page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("training")
+    shards = write_shards(folder / "out")
+    run = write_run(folder / "mine", shards)
+    other = write_run(folder / "other", shards, scores=SCORES[::-1])
+    write_run_page(run, folder / "report.html", PageOptions(against=other))
+    return folder / "report.html"
+
+
+def test_a_training_is_drawn_with_names_as_text(open_report, training_page):
+    page = open_report(training_page, viewport={"width": 390, "height": 800})
+    assert page.locator("#trouble").is_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("img").count() == 0
+    assert page.locator("#curve-panels svg").count() == 3
+    assert "at the end: training 0.125" in page.locator("svg").first.get_attribute("aria-label")
+    assert HOSTILE in page.locator("#class-bars").inner_text()
+    assert page.locator("#tiles dd").first.inner_text().startswith("60.00%")
+
+
+def test_the_matrix_tells_each_cell_and_can_be_sorted(open_report, training_page):
+    page = open_report(training_page)
+    page.locator("#confusion-matrix").focus()
+    page.keyboard.press("ArrowRight")
+    told = page.locator("#confusion-told")
+    assert told.inner_text() == f"true run, answered {HOSTILE}: 1 of 2 (50 %)"
+    page.get_by_label("order").select_option("accuracy")
+    page.locator("#confusion-matrix").hover(position={"x": 2, "y": 2})
+    # Of the class sit nothing was right.
+    assert told.inner_text() == "true sit, answered sit: 0 of 1 (0 %)"
+
+
+def test_a_mistake_plays(open_report, training_page):
+    page = open_report(training_page)
+    assert page.locator(".mistake .class").all_inner_texts() == ["run", "sit"]
+    picture = "canvas => canvas.toDataURL()"
+    canvas = page.locator(".mistake canvas").first
+    before = canvas.evaluate(picture)
+    page.get_by_label("Frame of s1").fill("9")
+    page.wait_for_function(
+        "before => document.querySelector('.mistake canvas').toDataURL() !== before", arg=before
+    )
+
+
+def test_an_ablation_shows_its_tables_as_text(open_report, tmp_path):
+    table = {"title": HOSTILE, "note": "n", "heads": ["", "top-1"], "rows": [["row", "98.00"]]}
+    runs = [["KM-base-seed0", "finished", ""]]
+    write_ablation_page(tmp_path / "r.html", {"title": "a", "lead": "b"}, [table], runs)
+    page = open_report(tmp_path / "r.html")
+    assert page.locator("#tables h3").inner_text() == HOSTILE
+    assert page.locator("#tables td").inner_text() == "98.00"
+    assert page.locator("#curves").is_hidden()

@@ -1,0 +1,123 @@
+// The confusion matrix on a canvas: rows are true classes, readable cell by cell.
+
+const MATRIX_PX = 760;
+const MOST_CELL_PX = 72;
+const MOST_CONFUSED = 30;
+
+// Counts by true class of what was answered, and what follows from them.
+class Answers {
+  constructor(test, array) {
+    this.names = test.classes;
+    this.counts = array(test.confusion);
+    const n = this.names.length;
+    this.total = this.names.map((_, t) => this.counts.subarray(t * n, (t + 1) * n).reduce((a, b) => a + b, 0));
+    this.given = this.names.map((_, g) => this.names.reduce((sum, _, t) => sum + this.at(t, g), 0));
+  }
+
+  at(truth, given) {
+    return this.counts[truth * this.names.length + given];
+  }
+
+  share(truth, given = truth) {
+    return this.total[truth] ? this.at(truth, given) / this.total[truth] : NaN;
+  }
+
+  // Classes that occur or were answered, as labelled or the worst first.
+  list(order) {
+    const seen = this.names.map((_, label) => label).filter((label) => this.total[label] + this.given[label]);
+    const rank = (label) => (this.total[label] ? this.share(label) : 2);
+    return order === "accuracy" ? seen.sort((a, b) => rank(a) - rank(b) || a - b) : seen;
+  }
+
+  confused() {
+    const pairs = [];
+    for (let t = 0; t < this.names.length; t++)
+      for (let g = 0; g < this.names.length; g++) if (t !== g && this.at(t, g)) pairs.push([t, g, this.at(t, g)]);
+    return pairs.sort((a, b) => b[2] - a[2]);
+  }
+}
+
+class Matrix {
+  constructor(answers) {
+    this.answers = answers;
+    this.canvas = byId("confusion-matrix");
+    this.told = byId("confusion-told");
+    this.row = this.column = 0;
+    this.canvas.addEventListener("pointermove", (event) => this.point(event));
+    this.canvas.addEventListener("pointerdown", (event) => this.point(event));
+    this.canvas.addEventListener("pointerleave", () => this.draw());
+    this.canvas.addEventListener("keydown", (event) => this.press(event));
+    this.canvas.addEventListener("focus", () => this.tell(this.row, this.column));
+    byId("confusion-order").addEventListener("change", (event) => this.sort(event.target.value));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    this.sort("label");
+  }
+
+  sort(order) {
+    this.shown = this.answers.list(order);
+    // Whole pixels a cell, so that the rows of 400 classes are all of one height.
+    this.cell = Math.max(2, Math.round(MATRIX_PX / this.shown.length));
+    this.canvas.width = this.canvas.height = this.cell * this.shown.length;
+    this.row = this.column = 0;
+    this.canvas.style.setProperty("max-width", `${MOST_CELL_PX * this.shown.length}px`);
+    this.draw();
+  }
+
+  draw() {
+    const context = this.canvas.getContext("2d");
+    const style = getComputedStyle(document.documentElement);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    context.globalAlpha = 1;
+    context.fillStyle = colour("--raised");
+    context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+    const [right, wrong] = [colour("--ok"), colour("--failed")];
+    const gap = this.cell > 6 ? 1 : 0;
+    this.shown.forEach((truth, row) =>
+      this.shown.forEach((given, column) => {
+        const share = this.answers.share(truth, given);
+        if (!share) return;
+        // By the square root, or rare confusions could not be seen.
+        context.globalAlpha = Math.max(0.15, Math.sqrt(share));
+        context.fillStyle = truth === given ? right : wrong;
+        context.fillRect(column * this.cell, row * this.cell, this.cell - gap, this.cell - gap);
+      }));
+    context.globalAlpha = 1;
+  }
+
+  point(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const place = (at, size) => Math.min(this.shown.length - 1, Math.max(0, Math.floor((at / size) * this.shown.length)));
+    this.tell(place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width));
+  }
+
+  press(event) {
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const move = (at, by) => Math.min(this.shown.length - 1, Math.max(0, at + by));
+    this.tell(move(this.row, step[0]), move(this.column, step[1]));
+  }
+
+  tell(row, column) {
+    Object.assign(this, { row, column });
+    const [truth, given] = [this.shown[row], this.shown[column]];
+    const { names, total } = this.answers;
+    const share = total[truth] ? ` (${formatShare(this.answers.share(truth, given))})` : "";
+    this.told.textContent = `true ${names[truth]}, answered ${names[given]}: ${formatCount(this.answers.at(truth, given))} of ${formatCount(total[truth])}${share}`;
+    this.draw();
+    const context = this.canvas.getContext("2d");
+    context.strokeStyle = getComputedStyle(this.canvas).color;
+    context.lineWidth = 2;
+    context.strokeRect(column * this.cell, row * this.cell, this.cell, this.cell);
+  }
+}
+
+function drawConfusion(test, answers) {
+  byId("confusion-about").textContent = `${test.about}. Rows are true classes, columns what was answered; darker is a larger share of the row.`;
+  const confused = answers.confused();
+  const most = confused[0]?.[2];
+  byId("confused").append(...confused.slice(0, MOST_CONFUSED).map(([t, g, n]) =>
+    makeShare(`${answers.names[t]} → ${answers.names[g]}`, n / most, formatCount(n))));
+  if (!confused.length) byId("confused").append(make("p", { class: "note" }, "Nothing was confused."));
+  return new Matrix(answers);
+}
