@@ -7,10 +7,11 @@ from shard_builders import MadeDataset, Recording, write_dataset
 
 from toolkit.shards import LAYOUTS, DatasetReader
 from train.augment import UNCHANGED, Augmentation, add_noise, change_light, draw_augmentation
-from train.data import EvalClips, TrainClips
+from train.data import EvalClips, TrainClips, draw_view
 from train.data_config import DataConfig
 from train.loader import LoaderOptions, make_train_loader
-from train.sampling import Key
+from train.sampling import Key, draw_span
+from train.transforms import PLACES
 
 PLAIN = DataConfig(frame_size=8, crop="none", clip_length=8)
 NOISE = {"joint_noise": 0.05}
@@ -60,6 +61,15 @@ def test_switching_one_on_changes_no_other_draw(dataset):
     plain, lit = (read_clip(dataset, moved | more) for more in ({}, LIGHT))
     assert torch.equal(plain.joints, lit.joints)
     assert not torch.equal(plain.rgb, lit.rgb)
+
+
+def test_augmentation_leaves_the_draws_of_windows_and_moves_alone():
+    with_it, without = np.random.default_rng(0), np.random.default_rng(0)
+    draw_view(12, PLAIN, with_it)
+    draw_span(12, PLAIN.clip_length, PLAIN.window, without)
+    for n_choices in (len(PLACES), len(PLAIN.crop_scales), 2):
+        without.integers(n_choices)
+    assert with_it.bit_generator.state == without.bit_generator.state
 
 
 def test_noise_has_the_spread_asked_for_where_joints_are_seen():
