@@ -14,6 +14,8 @@ import pytest
 from raw_folders import in_process, shards
 from running import CTXTOOL, has_ended
 
+from toolkit.shards import writer
+
 N_SAMPLES = 40
 SAID = {
     signal.SIGINT: (130, "interrupted; "),
@@ -98,6 +100,27 @@ def test_a_stopped_build_says_so_and_goes_on(raw, calm, tmp_path, number):
     assert {name: after[name] for name in done} == {name: before[name] for name in done}
     assert not list(out.rglob(".*"))
     assert {name: data for name, (_, data) in after.items() if name.endswith(".h5")} == calm
+
+
+@pytest.mark.parametrize("number", SAID, ids=lambda number: number.name)
+def test_a_stop_while_a_shard_is_written_is_no_error_of_the_shard(
+    raw, tmp_path, monkeypatch, number
+):
+    write, calls = writer._Disk.write, []
+
+    def write_and_signal(self, block):
+        calls.append(block)
+        if len(calls) == 20:
+            signal.raise_signal(number)
+        return write(self, block)
+
+    monkeypatch.setattr(writer._Disk, "write", write_and_signal)
+    stopped = in_process(*options(raw, tmp_path / "out", 1))
+
+    status, said = SAID[number]
+    assert stopped.status == status
+    assert stopped.err.strip().startswith(said)
+    assert not list((tmp_path / "out" / "shards").iterdir())
 
 
 def test_an_interrupted_synthesis_is_written_again(tmp_path):

@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import signal
 
 import h5py
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from stored import marked_jpeg, marked_sample, value_of, write_shard
 
-from toolkit.shards import ShardReader
+from toolkit.shards import ShardReader, writer
 from toolkit.shards.schema import tables
 from toolkit.shards.writer import AlignedSample, ShardWriter
 from toolkit.skeleton import NTU25, OPENPOSE18, SkeletonLayout, SkeletonSequence
@@ -247,3 +248,52 @@ def take(sample, frames, bodies=slice(None)):
 def test_a_sample_that_does_not_fit_together_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(marked_sample(0, 3), **change)
+
+
+class Stopped(BaseException):
+    """What a handler raises, as that of the command does."""
+
+
+def stop(number, frame):
+    raise Stopped
+
+
+@pytest.fixture
+def stopping():
+    """Handlers that raise while a test runs."""
+    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def signal_at(monkeypatch, call, number):
+    """Send a signal in the middle of a write of HDF5's; return the list of calls so far."""
+    write, calls = writer._Disk.write, []
+
+    def write_and_signal(self, block):
+        calls.append(len(block))
+        if len(calls) == call:
+            signal.raise_signal(number)
+        return write(self, block)
+
+    monkeypatch.setattr(writer._Disk, "write", write_and_signal)
+    return calls
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("stopping")
+def test_a_stop_while_hdf5_writes_comes_out_as_what_its_handler_raises(
+    tmp_path, monkeypatch, number
+):
+    with monkeypatch.context() as patch:
+        calls = signal_at(patch, 0, number)
+        write_shard(tmp_path / "calm.h5")
+    assert len(calls) > 20
+
+    for call in range(1, len(calls), 5):
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            signal_at(patch, call, number)
+            write_shard(tmp_path / "hit.h5")
+        assert not list(tmp_path.glob("*.pictures"))
+    assert signal.getsignal(number) is stop

@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -15,10 +14,10 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from toolkit.build.parent import die_with_parent
 from toolkit.errors import CtxtoolError
+from toolkit.shards.stops import STOPS, hold_stops_back, raise_stops
 
 logger = logging.getLogger(__name__)
 
-_STOPS = {signal.SIGINT, signal.SIGTERM}
 _MOST_DEATHS = 3
 _DIED = (
     f"worker processes died {_MOST_DEATHS} times while no shard was finished (killed from outside,"
@@ -86,8 +85,7 @@ def _run_pool(
     # Of tasks that a stop cuts short joblib would say, from a thread, that they were a waste.
     warnings.filterwarnings("ignore", r"[0-9]+ tasks ", UserWarning)
     with closing(results):
-        for number in waiting:
-            signal.raise_signal(number)
+        raise_stops(waiting)
         yield from results
 
 
@@ -98,27 +96,21 @@ def _stops_held_back() -> Iterator[list[int]]:
     A stop in the middle of it leaves joblib's pool in no state to be ended; and the processes,
     which inherit the blocked signals, would each print a traceback before their first task.
     """
-    waiting: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield waiting  # Python lets only the main thread look at signals.
-        return
     # Both trackers of semaphores, loky's and Python's, unblock signals when they start.
     loky_tracker.ensure_running()
     resource_tracker.ensure_running()
-    handlers = {s: signal.signal(s, lambda number, _: waiting.append(number)) for s in _STOPS}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-    try:
-        yield waiting
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for stop, handler in handlers.items():
-            signal.signal(stop, handler)
+    with hold_stops_back() as waiting:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            yield waiting
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _in_child(work: Callable[[Task], Result], number: int, task: Task) -> tuple[int, Result]:
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     # joblib's processes would wait minutes for the next task of a parent that was killed.
     die_with_parent()
     return number, work(task)

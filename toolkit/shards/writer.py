@@ -22,6 +22,7 @@ from toolkit.shards.schema import (
     PICTURE_TABLES,
     tables,
 )
+from toolkit.shards.stops import hold_stops_back, raise_stops
 from toolkit.skeleton import SkeletonLayout, SkeletonSequence
 
 _COPY_BLOCK = 1 << 22
@@ -108,8 +109,10 @@ class ShardWriter:
         """Write the file and flush it to the disk; ``OSError`` names it where that fails."""
         columns = _columns(self._samples, self.layout)
         try:
-            with _Disk(self.path) as disk:
+            # An exception raised inside HDF5's calls comes out of it as an error of its own.
+            with hold_stops_back() as waiting, _Disk(self.path) as disk:
                 self._write(disk, columns)
+            raise_stops(waiting)
             flush_to_disk(self.path)
         finally:
             self._spool.remove()
