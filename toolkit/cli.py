@@ -7,6 +7,7 @@ import sys
 import click
 
 from toolkit import __version__
+from toolkit.commands.doctor import doctor
 from toolkit.commands.estimate_poses import estimate_poses
 from toolkit.commands.extract import (
     build_kinetics_motion,
@@ -66,6 +67,7 @@ for command in (
     report,
     render,
     info,
+    doctor,
 ):
     cli.add_command(command)
 

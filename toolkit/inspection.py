@@ -10,7 +10,7 @@ import pandas as pd
 
 from toolkit.clips import CLIP_LENGTH
 from toolkit.errors import FileError
-from toolkit.inspection_text import format_facts
+from toolkit.inspection_text import format_facts, format_sample
 from toolkit.joint_statistics import measure_joints
 from toolkit.shards.dataset import DatasetInfo, read_dataset_info
 from toolkit.shards.files import write_atomically
@@ -179,14 +179,20 @@ def describe_sample(folder: Path, sample_id: str) -> str:
 
     Raises ``ValueError`` naming ids like it when there is no such sample.
     """
-    manifest = read_manifest(folder)
-    row = find_sample(manifest, sample_id)
-    known = {str(k): v for k, v in row.items() if not pd.isna(v) and v != ""}
-    width = max(map(len, known))
-    lines = [f"{name:<{width}}  {value}" for name, value in known.items()]
-    if row["status"] == OK:
-        lines += ["", *_describe_frames(folder, int(row["shard"]), int(row["shard_row"]))]
-    return "\n".join(lines)
+    return format_sample(sample_facts(folder, sample_id))
+
+
+def sample_facts(folder: Path, sample_id: str) -> dict[str, Any]:
+    """Return what ``describe_sample`` tells as plain JSON values.
+
+    ``row`` holds the columns of the manifest that are not empty; of a sample that is not usable
+    there are no ``clips`` and ``frames``.  Raises like it.
+    """
+    row = find_sample(read_manifest(folder), sample_id)
+    known = {str(k): _plain(v) for k, v in row.items() if not pd.isna(v) and v != ""}
+    if row["status"] != OK:
+        return {"row": known}
+    return {"row": known, **_frame_facts(folder, int(row["shard"]), int(row["shard_row"]))}
 
 
 def find_sample(manifest: pd.DataFrame, sample_id: str) -> "pd.Series[Any]":
@@ -205,26 +211,30 @@ def _near_ids(ids: Sequence[str], wanted: str) -> list[str]:
     return inside[:_N_NEAR] or difflib.get_close_matches(wanted, ids, _N_NEAR, _NEAR_RATIO)
 
 
-def _describe_frames(folder: Path, shard: int, row: int) -> list[str]:
+def _frame_facts(folder: Path, shard: int, row: int) -> dict[str, Any]:
+    """Return the clips of a sample, and of every frame its bodies and, with video, its drift."""
     path = shard_path(folder, shard)
     with ShardReader(path) as reader:
         window, clips = reader.sample(row), reader.clips_of(row)
     with h5py.File(path, "r", locking=False) as file:
         first = int(file["sample/row"][row])
-        starts = file["clip/start"][clips] - first
-        lengths = file["clip/n_valid"][clips]
-    lines = [f"clips: {len(clips)} of up to {CLIP_LENGTH} frames"]
-    lines += [
-        f"  clip {i:>3}  frames {start} to {start + n - 1}"
-        for i, (start, n) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True))
-    ]
-    lines += ["", "frame  bodies  video frame  drift ms" if window.jpegs else "frame  bodies"]
-    for t, (n_bodies, video, drift_s) in enumerate(
-        zip(window.present.sum(1), window.video_index, window.drift_s, strict=True)
-    ):
-        seen = f"{video:>11}  {drift_s * 1000:>8.2f}" if window.jpegs else ""
-        lines.append(f"{t:>5}  {n_bodies:>6}  {seen}".rstrip())
-    return lines
+        starts = (file["clip/start"][clips] - first).tolist()
+        lengths = file["clip/n_valid"][clips].tolist()
+    frames: list[dict[str, Any]] = [{"bodies": int(n)} for n in window.present.sum(1)]
+    if window.jpegs:
+        for frame, video, drift_s in zip(frames, window.video_index, window.drift_s, strict=True):
+            frame |= {"video_frame": int(video), "drift_ms": round(float(drift_s) * 1000, 2)}
+    return {
+        "clips": [
+            {"start": start, "n_frames": n} for start, n in zip(starts, lengths, strict=True)
+        ],
+        "frames": frames,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell of a table as the plain value that JSON knows."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def write_csv(folder: Path, path: Path) -> None:

@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from toolkit.clips import CLIP_LENGTH
+
 _WIDTH = 100
 _N_SIZES = 3
 
@@ -19,6 +21,27 @@ def format_facts(facts: Mapping[str, Any]) -> str:
         _classes(facts["classes"]),
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
+
+
+def format_sample(facts: Mapping[str, Any]) -> str:
+    """Return the plain facts of ``sample_facts`` as text: a line a column, a clip and a frame."""
+    row = facts["row"]
+    width = max(map(len, row))
+    lines = [f"{name:<{width}}  {value}" for name, value in row.items()]
+    if "clips" not in facts:
+        return "\n".join(lines)
+    clips, frames = facts["clips"], facts["frames"]
+    lines += ["", f"clips: {len(clips)} of up to {CLIP_LENGTH} frames"]
+    lines += [
+        f"  clip {i:>3}  frames {clip['start']} to {clip['start'] + clip['n_frames'] - 1}"
+        for i, clip in enumerate(clips)
+    ]
+    with_video = "video_frame" in frames[0]
+    lines += ["", "frame  bodies  video frame  drift ms" if with_video else "frame  bodies"]
+    for t, frame in enumerate(frames):
+        seen = f"  {frame['video_frame']:>11}  {frame['drift_ms']:>8.2f}" if with_video else ""
+        lines.append(f"{t:>5}  {frame['bodies']:>6}{seen}")
+    return "\n".join(lines)
 
 
 def format_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

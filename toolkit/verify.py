@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -51,6 +52,10 @@ class VerifyReport:
     def ok(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the report tells as plain JSON values."""
+        return {"ok": self.ok, **asdict(self), "folder": str(self.folder)}
 
     def __str__(self) -> str:
         n = len(self.problems)

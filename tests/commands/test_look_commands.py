@@ -1,8 +1,14 @@
+import json
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from builders import ntu_frames, write_ntu_skeleton
 from raw_folders import in_process, shards, write_ntu
 from running import ctxtool
+
+from toolkit.inspection_text import format_facts, format_sample
+from toolkit.verify import VerifyReport
 
 GOOD, BROKEN = "S001C002P001R001A003", "S001C002P003R001A004"
 
@@ -109,7 +115,7 @@ def test_verify_sees_a_shard_that_is_gone(damaged):
     (damaged / "shards" / "00000.h5").unlink()
     ran = in_process("verify", damaged, "--jobs", 1)
     assert ran.status == 1
-    assert len(ran.err.splitlines()) == 2
+    assert len(ran.err.splitlines()) == 3
     assert ran.out.endswith(": 2 problems\n")
 
 
@@ -182,3 +188,40 @@ def test_info_counts_the_published_splits(info, line):
 )
 def test_info_tells_classes_and_layouts(info, line):
     assert line in info
+
+
+def test_inspect_tells_the_same_as_json(cwd):
+    text = in_process("inspect", cwd=cwd).out
+    ran = ctxtool("inspect", "--json", cwd=cwd)
+    assert (ran.status, ran.err) == (0, "")
+    assert format_facts(json.loads(ran.out)) + "\n" == text
+
+
+@pytest.mark.parametrize("sample", [GOOD, BROKEN])
+def test_inspect_tells_the_same_of_a_sample_as_json(cwd, sample):
+    text = in_process("inspect", "--sample", sample, cwd=cwd).out
+    facts = json.loads(in_process("inspect", "--sample", sample, "--json", cwd=cwd).out)
+    assert format_sample(facts) + "\n" == text
+    assert facts["row"]["sample_id"] == sample
+
+
+def test_json_on_stdout_is_json_alone(cwd, tmp_path):
+    ran = in_process("inspect", "--json", "--csv", tmp_path / "m.csv", cwd=cwd)
+    assert json.loads(ran.out)["counts"]["planned"] == 2
+    assert ran.err == f"wrote {tmp_path / 'm.csv'}\n"
+
+
+def test_verify_tells_the_same_as_json(damaged):
+    text = in_process("verify", damaged, "--jobs", 1)
+    ran = in_process("verify", damaged, "--jobs", 1, "--json")
+    facts = json.loads(ran.out)
+    assert (ran.status, facts.pop("ok")) == (1, False)
+    report = VerifyReport(Path(facts.pop("folder")), tuple(facts.pop("problems")), **facts)
+    assert f"{report}\n" == text.out
+    assert [f"Error: {problem}" for problem in report.problems] == text.err.splitlines()[:-1]
+
+
+def test_no_output_has_terminal_codes(cwd):
+    for arguments in (("inspect",), ("verify",), ("info",), ("verify", "nowhere"), ("--help",)):
+        ran = in_process(*arguments, cwd=cwd)
+        assert "\x1b" not in ran.out + ran.err

@@ -1,6 +1,8 @@
 """``inspect``, ``verify`` and ``info``: commands that look and change nothing."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +16,7 @@ _CURE = (
     " a damaged plan.parquet needs --overwrite."
 )
 _FILE = click.Path(dir_okay=False, path_type=Path)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 @click.command()
@@ -26,8 +29,14 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=_FILE,
     help="Draw skeletons over the stored frames into this PNG: of --sample, or of a few samples.",
 )
+@json_option
 def inspect(
-    folder: Path, sample_id: str | None, csv_file: Path | None, picture_file: Path | None
+    folder: Path,
+    *,
+    sample_id: str | None,
+    csv_file: Path | None,
+    picture_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Tell what a data set holds: counts by split, class and reason, sizes, drift, joints.
 
@@ -38,21 +47,25 @@ def inspect(
       ctxtool inspect out/ntu60
       ctxtool inspect out/ntu60 --sample S001C001P001R001A001 --picture look.png
       ctxtool inspect out/ntu60 --csv manifest.csv
+      ctxtool inspect out/ntu60 --json
     """
-    from toolkit import inspection, render
+    from toolkit import inspection, inspection_text, render
 
     folder = find_dataset(folder)
     if sample_id:
-        click.echo(inspection.describe_sample(folder, sample_id))
+        facts = inspection.sample_facts(folder, sample_id)
+        text = inspection_text.format_sample(facts)
     else:
-        click.echo(inspection.describe_dataset(folder))
+        facts = inspection.dataset_facts(folder)
+        text = inspection_text.format_facts(facts)
+    click.echo(to_json(facts) if as_json else text)
     if csv_file:
         inspection.write_csv(folder, csv_file)
-        click.echo(f"wrote {csv_file}")
+        click.echo(f"wrote {csv_file}", err=as_json)
     if picture_file:
         drawn = render.draw_sample(folder, sample_id) if sample_id else render.draw_dataset(folder)
         render.write_picture(picture_file, drawn)
-        click.echo(f"wrote {picture_file}")
+        click.echo(f"wrote {picture_file}", err=as_json)
 
 
 @click.command()
@@ -61,7 +74,8 @@ def inspect(
 @click.option(
     "--jobs", "n_jobs", type=click.IntRange(1), default=None, help="Processes.  [default: cores]"
 )
-def verify(folder: Path, *, deep: bool, n_jobs: int | None) -> None:
+@json_option
+def verify(folder: Path, *, deep: bool, n_jobs: int | None, as_json: bool) -> None:
     """Check a data set against its own digests; exits with 1 if anything is wrong.
 
     FOLDER is a data set, or a folder that holds exactly one (default: out).
@@ -78,9 +92,12 @@ def verify(folder: Path, *, deep: bool, n_jobs: int | None) -> None:
     folder = find_dataset(folder, unfinished=True)
     with CountBar("shard") as bar:
         report = verify_dataset(folder, deep=deep, n_jobs=n_jobs or cpu_count(), progress=bar.show)
-    for problem in report.problems:
-        click.echo(f"Error: {problem}", err=True)
-    click.echo(str(report))
+    if as_json:
+        click.echo(to_json(report.to_dict()))
+    else:
+        for problem in report.problems:
+            click.echo(f"Error: {problem}", err=True)
+        click.echo(str(report))
     if report.problems:
         click.echo(_CURE, err=True)
         raise SystemExit(EXIT_PROBLEMS)
@@ -97,6 +114,11 @@ def info() -> None:
     from toolkit.datasets.overview import describe_datasets
 
     click.echo(describe_datasets())
+
+
+def to_json(facts: dict[str, Any]) -> str:
+    """Return plain values as JSON text, a key a line; NaN is no JSON and is refused."""
+    return json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def find_dataset(folder: Path, *, unfinished: bool = False) -> Path:
