@@ -40,9 +40,23 @@ def test_input_that_vanishes_after_the_plan_costs_its_recording_and_comes_back(o
     assert own.run(at_step=ActAt("rename", path.unlink)).status == 3
 
     path.write_bytes(data)
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert own.run().status == 0
     assert set(pd.read_parquet(own.out / "manifest.parquet")["status"]) == {"ok"}
+
+
+def test_a_recording_that_is_back_is_left_out_while_its_neighbour_would_be_lost(own):
+    path, neighbour = own.raw / f"{NAME}.skeleton", own.raw / "S001C001P002R001A001.skeleton"
+    both = "--samples-per-shard", 2  # in one shard
+    data, stat = path.read_bytes(), path.stat()
+    assert own.run(*both, at_step=ActAt("rename", path.unlink)).status == 3
+    before = own.files()
+
+    path.write_bytes(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    neighbour.unlink()
+    assert own.run(*both).status == 3
+    assert own.files() == before
 
 
 def set_clock(seconds):

@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.bodies import select_bodies
 from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.options import BuildOptions
-from toolkit.build.planned import PlannedSample, Stamp
+from toolkit.build.planned import PlannedSample
 from toolkit.errors import InputChangedError, MisalignedError, TooShortError
 from toolkit.readers.kinetics_json import read_kinetics_json
 from toolkit.readers.ntu_skeleton import read_ntu_skeleton
@@ -80,13 +80,12 @@ def _open_matcher(options: BuildOptions) -> "VideoMatcher":
 
 
 def _refuse_changed(planned: PlannedSample) -> None:
-    for before in (planned.poses, planned.video):
-        now = Stamp.of(Path(before.path)) if before.path else before
-        if now != before:
-            raise InputChangedError(
-                f"{before.path}: changed since it was planned with {before.n_bytes} bytes, now"
-                f" {now.n_bytes}: run the same command again to plan it anew"
-            )
+    if change := planned.find_change():
+        before, now = change
+        raise InputChangedError(
+            f"{before.path}: changed since it was planned with {before.n_bytes} bytes, now"
+            f" {now.n_bytes}: run the same command again to plan it anew"
+        )
 
 
 def _read_poses(

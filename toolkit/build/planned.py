@@ -117,6 +117,14 @@ class PlannedSample:
         """What decides the outcome of the work on this sample."""
         return self.label, self.reason, self.poses.key, self.video.key
 
+    def find_change(self) -> tuple[Stamp, Stamp] | None:
+        """Return the stamps, planned and present, of the first file that is another one now."""
+        for before in (self.poses, self.video):
+            now = Stamp.of(Path(before.path)) if before.path else before
+            if now != before:
+                return before, now
+        return None
+
     def columns(self) -> dict[str, Any]:
         """Return the manifest columns that the plan alone decides, but for splits and facts."""
         return {

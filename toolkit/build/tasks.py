@@ -9,9 +9,11 @@ from typing import Any
 from toolkit.build.isolation import SampleLimits
 from toolkit.build.parts import Part
 from toolkit.build.plan import Plan
+from toolkit.build.planned import PlannedSample
 from toolkit.build.worker import ShardTask
-from toolkit.errors import ShardError
+from toolkit.errors import InputChangedError, ShardError
 from toolkit.shards.files import sha256_of
+from toolkit.shards.manifest import OK
 from toolkit.shards.sidecar import Sidecar, read_sidecar, shard_path, sidecar_path
 
 logger = logging.getLogger(__name__)
@@ -66,7 +68,8 @@ def sort_out(tasks: Iterable[ShardTask], *, verify: bool = False) -> tuple[Rows,
 def read_finished(task: ShardTask, *, verify: bool = False) -> Rows | None:
     """Return the rows of a shard that is done, None if it has to be made.
 
-    A shard is trusted for its size, or with ``verify`` for its digest.
+    A shard is trusted for its size, or with ``verify`` for its digest.  One that lost a recording
+    whose file was away for a while is made again when the file is back.
     """
     if not sidecar_path(task.folder, task.number).exists():
         return None
@@ -76,6 +79,7 @@ def read_finished(task: ShardTask, *, verify: bool = False) -> Rows | None:
         logger.warning("shard %d has to be made again: %s", task.number, error)
         return None
     problem = _mismatch(task, sidecar) or (_wrong_digest(task, sidecar) if verify else "")
+    problem = problem or _came_back(task, sidecar)
     if problem:
         logger.warning("shard %d has to be made again: %s", task.number, problem)
         return None
@@ -103,6 +107,28 @@ def _wrong_rows(task: ShardTask, sidecar: Sidecar) -> str:
         if counts[row.sample_id] not in ((0, 1) if row.superseded else (1,)):
             return f"its sidecar has {counts[row.sample_id]} rows of {row.sample_id}"
     return f"its sidecar has a row of {min(found)}" if found else ""
+
+
+def _came_back(task: ShardTask, sidecar: Sidecar) -> str:
+    """Say which recording was lost for a file that is as it was planned again.
+
+    The plan sees no difference then.  Nothing is said while a usable recording of the same shard
+    could not be read once more: it would be lost instead.
+    """
+    status = {row["sample_id"]: row["status"] for row in sidecar.rows}
+    lost = [r for r in task.samples if status.get(r.sample_id) == InputChangedError.reason]
+    back = next((r for r in lost if not r.superseded and _is_as_planned(r)), None)
+    if back is None:
+        return ""
+    usable = [r for r in task.samples if status.get(r.sample_id) == OK]
+    return f"the files of {back.sample_id} are back" if all(map(_is_as_planned, usable)) else ""
+
+
+def _is_as_planned(row: PlannedSample) -> bool:
+    try:
+        return row.find_change() is None
+    except OSError:
+        return False  # Who cannot even look at a file gains nothing by another try.
 
 
 def _wrong_digest(task: ShardTask, sidecar: Sidecar) -> str:
