@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from typing import BinaryIO
 
 # Parsed JSON takes up to 70 bytes a number and 260 an object, from as little as 2 bytes of text.
 # 100,000 frames of three people, each of 54 numbers, stay below both.
@@ -15,12 +16,22 @@ def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
 
     Links are followed; a pipe or a device that lies in the place of a file is never waited for.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        check_regular(path, os.fstat(file.fileno()), limit)
+    with open_regular(path, limit) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise _too_large(path, len(data), limit)
     return data
+
+
+def open_regular(path: str | os.PathLike[str], limit: int) -> BinaryIO:
+    """Open a regular file of at most ``limit`` bytes to be read; else ``OSError`` says why not."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    try:
+        check_regular(path, os.fstat(file.fileno()), limit)
+    except OSError:
+        file.close()
+        raise
+    return file
 
 
 def check_regular(path: str | os.PathLike[str], info: os.stat_result, limit: int) -> None:

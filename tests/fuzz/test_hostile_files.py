@@ -25,7 +25,7 @@ from toolkit.readers.kinetics_json import read_kinetics_json
 from toolkit.readers.ntu_skeleton import MAX_LINES, read_ntu_skeleton
 from toolkit.readers.openpose_json import read_openpose_file
 from toolkit.readers.video import VideoReader
-from toolkit.shards import read_dataset_info, read_manifest
+from toolkit.shards import ShardReader, read_dataset_info, read_manifest
 from toolkit.shards.codec import decode_picture, encode_picture
 from toolkit.shards.sidecar import read_sidecar
 
@@ -63,6 +63,7 @@ READERS = [
     (TableError, read_layout),
     (TableError, lambda path: read_label_files([path])),
     (ShardError, read_manifest),
+    (ShardError, lambda path: len(ShardReader(path))),
 ]
 
 

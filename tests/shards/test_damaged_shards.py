@@ -14,6 +14,7 @@ from stored import write_shard
 
 from toolkit.errors import ShardError
 from toolkit.shards import ShardReader
+from toolkit.shards import reader as shard_reader
 from toolkit.shards.schema import tables
 from toolkit.skeleton import NTU25
 
@@ -56,7 +57,30 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_a_folder(tmp_path):
-    assert refusal(tmp_path).startswith("file: expected an HDF5 shard, found ")
+    assert refusal(tmp_path) == "file: expected a shard, found Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "found"),
+    [
+        ("MAX_SHARD_BYTES", 9999, "file: expected a shard, found "),
+        ("MAX_SAMPLES", 4, "sample/id: expected at most 4 samples, found 5"),
+        # 5 samples have 6 boundaries of 8 bytes; 103 frames have 104.
+        ("MAX_TABLE_BYTES", 47, "sample/row: expected at most 47 bytes, found 48"),
+        ("MAX_TABLE_BYTES", 831, "rgb/offset: expected at most 831 bytes, found 832"),
+    ],
+)
+def test_a_shard_that_asks_for_more_than_it_may(whole, monkeypatch, limit, value, found):
+    monkeypatch.setattr(shard_reader, limit, value)
+    assert refusal(whole).startswith(found)
+
+
+def test_a_shard_at_the_limits_is_read(whole, monkeypatch):
+    monkeypatch.setattr(shard_reader, "MAX_SHARD_BYTES", whole.stat().st_size)
+    monkeypatch.setattr(shard_reader, "MAX_SAMPLES", 5)
+    monkeypatch.setattr(shard_reader, "MAX_TABLE_BYTES", 832)
+    with ShardReader(whole) as reader:
+        assert len(reader) == 5
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"no HDF5 at all" * 100])
@@ -316,6 +340,7 @@ from random import Random
 import h5py
 from toolkit.errors import ShardError
 from toolkit.shards import ShardReader
+from toolkit.shards import reader as shard_reader
 
 path, seed = sys.argv[1], int(sys.argv[2])
 whole, random, told = open(path, "rb").read(), Random(seed), 0

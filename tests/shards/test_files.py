@@ -74,6 +74,12 @@ def test_digests_cover_every_byte(tmp_path, n_bytes):
     assert sha256_of(tmp_path / "a") == hashlib.sha256(data).hexdigest()
 
 
+def test_a_digest_waits_for_no_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a pipe or a device"):
+        sha256_of(tmp_path / "pipe")
+
+
 def test_json_keeps_order_and_letters(tmp_path):
     write_json(tmp_path / "a.json", {"b": "Ä", "a": 1})
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n "b": "Ä",\n "a": 1\n}\n'

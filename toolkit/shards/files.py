@@ -5,12 +5,13 @@ import json
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from toolkit.bounded import find_json_excess, read_bounded
+from toolkit.bounded import find_json_excess, open_regular, read_bounded
 from toolkit.errors import ShardError
 
 _BLOCK = 1 << 22
@@ -61,9 +62,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hex digest of a file's bytes."""
+    """Return the hex digest of a file's bytes; ``OSError`` where a pipe or a device lies there."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path, sys.maxsize) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()

@@ -19,10 +19,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit import clips
+from toolkit.bounded import check_regular
 from toolkit.errors import ShardError
 from toolkit.shards.codec import Picture, decode_pictures
 from toolkit.shards.schema import FORMAT_NAME, FORMAT_VERSION, PICTURE_TABLES, Table, tables
 from toolkit.skeleton import SkeletonLayout
+
+# A sidecar, of 64 MiB at most, has room for about 60,000 samples: that many of 300 frames stay far
+# below all of these.  A sparse file claims any size and takes no room on the disk.
+MAX_SHARD_BYTES = 2**39
+MAX_SAMPLES = 2**20
+MAX_TABLE_BYTES = 2**28
+# What is taken into memory when a shard is opened.
+_LOADED = (
+    "sample/id", "sample/label", "sample/row", "clip/sample", "clip/start", "clip/n_valid",
+    "rgb/offset",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -262,7 +274,9 @@ def _read_index(path: Path) -> _Index:
 
 def _file_size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        info = path.stat()
+        check_regular(path, info, MAX_SHARD_BYTES)
+        return info.st_size
     except OSError as error:
         raise ShardError(path, "file", expected="a shard", found=str(error.strerror)) from error
 
@@ -314,7 +328,19 @@ def _place(path: Path, file: h5py.File, name: str, table: Table, size: int) -> _
     offset = data.id.get_offset() if n_bytes else 0
     if offset is None or offset + n_bytes > size:
         raise ShardError(path, name, expected=f"{n_bytes} bytes", found="the file's end before")
+    if name in _LOADED:
+        _check_loadable(path, name, data.shape[0], n_bytes)
     return _Place(offset, data.dtype, data.shape, row_bytes)
+
+
+def _check_loadable(path: Path, name: str, n_rows: int, n_bytes: int) -> None:
+    if name == "sample/id" and n_rows > MAX_SAMPLES:
+        expected, found = f"at most {MAX_SAMPLES} samples", str(n_rows)
+    elif n_bytes > MAX_TABLE_BYTES:
+        expected, found = f"at most {MAX_TABLE_BYTES} bytes", str(n_bytes)
+    else:
+        return
+    raise ShardError(path, name, expected=expected, found=found)
 
 
 def _load(layout: SkeletonLayout, places: dict[str, _Place], file: h5py.File) -> _Index:
