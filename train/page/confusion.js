@@ -113,7 +113,7 @@ class Matrix {
 }
 
 function drawConfusion(test, answers) {
-  byId("confusion-about").textContent = `${test.about}. Rows are true classes, columns what was answered; darker is a larger share of the row.`;
+  byId("confusion-about").textContent = `${test.about}. Rows are true classes, columns what was answered; the stronger the colour, the larger the share of the row.`;
   const confused = answers.confused();
   const most = confused[0]?.[2];
   byId("confused").append(...confused.slice(0, MOST_CONFUSED).map(([t, g, n]) =>
