@@ -1,6 +1,7 @@
 # Everything runs in a private virtual environment, made on first use.
 #   make demo    raw sample files -> shards -> a look at them -> a short training, in build/demo
 #   make test    lint, type check, tests
+#   make docs    the pages of docs/ as a site without a network, in build/site
 #   make soak    builds and trainings killed at random for MINUTES=20, and a ledger in build/soak
 #   make fuzz    damaged files for every reader for MINUTES=20, and a ledger in build/fuzz
 PYTHON ?= python3
@@ -10,7 +11,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 MINUTES ?= 20
 
-.PHONY: demo test bench fuzz soak clean
+.PHONY: demo test docs bench fuzz soak clean
 
 demo: export PATH := $(BIN):$(PATH)
 demo: $(READY)
@@ -31,6 +32,14 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
+
+# Strict: a broken link, a missing anchor or a page outside the navigation is an error.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(READY)
+	$(BIN)/python -c 'import mkdocs, material' 2>/dev/null || \
+	    $(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "Open build/site/index.html."
 
 bench: $(READY)
 	$(BIN)/python tests/benchmarks/bench.py
