@@ -166,6 +166,33 @@ def test_an_interpreter_that_does_not_start_blames_no_recording(raw, tmp_path, m
         build_shard(work(raw, tmp_path / "out"))
 
 
+def killed_at_its_start(mark, times):
+    """Return the code of a sample process that is killed so many times before it is ready."""
+    return f"""
+import os, signal
+with open({str(mark)!r}, "ab", 0) as mark:
+    mark.write(b".")
+    if mark.tell() <= {times}:
+        os.kill(os.getpid(), signal.SIGKILL)
+{isolation._CODE}
+"""
+
+
+def test_a_process_killed_at_its_start_is_replaced(raw, tmp_path, monkeypatch, caplog):
+    calm = build_shard(work(raw, tmp_path / "calm"))
+    end_kept()
+    monkeypatch.setattr(isolation, "_CODE", killed_at_its_start(tmp_path / "mark", 2))
+    assert build_shard(work(raw, tmp_path / "out")) == calm
+    assert caplog.text.count("does not start (-9)") == 2
+
+
+def test_processes_killed_at_their_start_again_and_again_end_the_build(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(isolation, "_CODE", killed_at_its_start(tmp_path / "mark", 99))
+    with pytest.raises(CtxtoolError, match=r"does not start \(-9\): is the installation whole"):
+        build_shard(work(raw, tmp_path / "out"))
+    assert (tmp_path / "mark").read_bytes() == b"..."
+
+
 def test_a_process_killed_between_two_shards_is_replaced(raw, tmp_path, caplog):
     build_shard(work(raw, tmp_path / "one"))
     child = isolation._kept.process._child

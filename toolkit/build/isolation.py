@@ -35,6 +35,7 @@ _CODE = (
 )
 _SLICE_S = 1.0
 _END_S = 10.0
+_MOST_STARTS = 3
 _STOPS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -78,7 +79,7 @@ class IsolatedSource:
         Raises what extracting in this process would raise, and beside it ``TimedOutError``, or a
         ``SampleProcessError`` after which the same sample is worth another try in a new process.
         """
-        process = self._process = _take(self._order, self._process)
+        process = self._process = _take_ready(self._order, self._process)
         try:
             process.send(planned)
             while not isinstance(message := self._receive(process, planned), Answer):
@@ -108,6 +109,17 @@ class IsolatedSource:
         return process.receive()
 
 
+class _StartError(CtxtoolError):
+    """A sample process ended before it could take a sample: none is to blame."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(
+            f"the process that reads recordings does not start ({status}): is the installation"
+            " whole, and --sample-memory large enough?"
+        )
+        self.was_killed = status < 0
+
+
 class _Process:
     """A sample process and the line to it."""
 
@@ -125,20 +137,18 @@ class _Process:
         return self._end.alive and self._child.poll() is None
 
     def send(self, planned: PlannedSample) -> None:
-        if not self._is_ready:
-            self._wait_ready()
         self.is_busy = True
         with suppress(OSError):  # As above.
             self._connection.send(planned)
 
-    def _wait_ready(self) -> None:
+    def wait_ready(self) -> None:
+        """Wait until the process can take a sample; raises ``_StartError`` if it ends before."""
+        if self._is_ready:
+            return
         try:
             self._connection.recv()
         except (EOFError, OSError) as error:
-            raise CtxtoolError(
-                f"the process that reads recordings does not start ({self._wait_death()}): is the"
-                " installation whole, and --sample-memory large enough?"
-            ) from error
+            raise _StartError(self._wait_death()) from error
         self._is_ready = True
 
     def has_message(self, seconds: float) -> bool:
@@ -211,6 +221,21 @@ def _take(order: Order, process: _Process | None = None) -> _Process:
             process.end()
         process = _kept.process = _Process(order)
     return process
+
+
+def _take_ready(order: Order, process: _Process | None) -> _Process:
+    """Return a process that waits for a sample; one killed from outside at its start is nothing."""
+    n_starts = 0
+    while True:
+        process = _take(order, process)
+        try:
+            process.wait_ready()
+            return process
+        except _StartError as error:
+            n_starts += 1
+            if n_starts == _MOST_STARTS or not error.was_killed:
+                raise
+            logger.warning("%s; trying once more", error)
 
 
 def _open_answer(answer: Answer, planned: PlannedSample, limits: SampleLimits) -> Extracted:
