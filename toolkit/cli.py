@@ -89,6 +89,8 @@ def main() -> None:
         _fail(str(error), error)
     except OSError as error:
         _fail(f"{error.filename or 'output'}: {error.strerror or error}", error)
+    except MemoryError as error:
+        _fail(f"out of memory; {_GO_ON}; with fewer --jobs it takes less", error)
 
 
 def _terminate(_number: int, _frame: object) -> None:

@@ -1,17 +1,21 @@
 import dataclasses
+import errno
 import logging
 import os
 import subprocess
 import sys
+import time
+from multiprocessing import Pipe
 
 import pytest
 from poison import write_poison
 from recordings import OPTIONS, data_set, sample, write_poses
 from video_builders import XVID, gray_pictures, write_video
 
-from toolkit.build import isolation
+from toolkit.build import isolation, sample_process
 from toolkit.build.isolation import SampleLimits
 from toolkit.build.plan import make_plan
+from toolkit.build.sample_process import Answer
 from toolkit.build.worker import OwnerGoneError, ShardTask, build_shard
 from toolkit.errors import CtxtoolError
 
@@ -112,6 +116,70 @@ def test_a_decoder_that_hangs_is_given_up(raw, tmp_path, harmful):
     rows = build_shard(work(raw, tmp_path / "out", limits=SampleLimits(timeout_s=3)))
     assert outcomes(rows) == {"a": "ok", "b": "timeout", "c": "ok"}
     assert said(rows) == "b: no picture and no answer within 3 s (--sample-timeout)"
+
+
+def test_a_file_server_that_does_not_answer_is_no_recording_s_fault(
+    raw, tmp_path, harmful, monkeypatch
+):
+    harmful(b="hang")
+    monkeypatch.setattr(isolation, "waits_for_disk", lambda process: True)
+    with pytest.raises(OSError, match="gives no answer within 3 s") as caught:
+        build_shard(work(raw, tmp_path / "out", limits=SampleLimits(timeout_s=3)))
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(raw / "b.skeleton"))
+
+
+@pytest.mark.parametrize(("states", "waits"), [("SR", False), ("SD", True), ("", False)])
+def test_one_thread_that_waits_for_a_disk_is_enough(tmp_path, states, waits):
+    for number, state in enumerate(states):
+        (tmp_path / "7" / "task" / str(number)).mkdir(parents=True)
+        text = f"{number} (odd) D name) {state} 1 7 7 0 -1"
+        (tmp_path / "7" / "task" / str(number) / "stat").write_text(text)
+    assert isolation.waits_for_disk(7, tmp_path) is waits
+
+
+def test_a_process_that_cannot_die_is_not_waited_for_long():
+    waited = []
+
+    class Undying:
+        def kill(self):
+            waited.append("killed")
+
+        def wait(self, timeout):
+            waited.append(timeout)
+            raise subprocess.TimeoutExpired("reader", timeout)
+
+    ours, theirs = Pipe()
+    isolation._end(ours, Undying())
+    theirs.close()
+    assert waited == ["killed", isolation._END_S]
+
+
+def test_small_pictures_are_sent_after_a_second_at_the_latest(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    ours, theirs = Pipe()
+    with ours, theirs:
+        batches = sample_process._Batches(ours)
+        for now, picture in ((100.5, b"a"), (100.9, b"b")):  # noqa: B007 - the clock reads it
+            batches.add(picture)
+        assert not theirs.poll()
+        now = 101.0
+        batches.add(b"c")
+        assert theirs.recv() == [b"a", b"b", b"c"]
+        now = 101.9
+        batches.add(b"d")
+        assert not theirs.poll()
+
+
+def test_an_answer_too_large_to_be_sent_is_told():
+    class Large:
+        def __reduce__(self):
+            raise MemoryError
+
+    ours, theirs = Pipe()
+    with ours, theirs:
+        sample_process._send(ours, Answer("extracted", extracted=Large()))
+        assert theirs.recv() == Answer("memory")
 
 
 def test_a_recording_that_takes_too_much_memory_is_given_up(raw, tmp_path, harmful):

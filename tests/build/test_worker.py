@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import hashlib
 import os
 
@@ -8,7 +9,7 @@ from recordings import OPTIONS, folder_data, write_damaged, write_poses
 from toolkit.build import worker
 from toolkit.build.plan import make_plan
 from toolkit.build.worker import OwnerGoneError, ShardTask, build_shard
-from toolkit.errors import ShardError
+from toolkit.errors import ShardError, SkeletonFileError
 from toolkit.shards.sidecar import read_sidecar
 
 
@@ -73,4 +74,22 @@ def test_a_shard_that_nobody_waits_for_is_given_up(task):
     gone = 2**22 + 1  # higher than any process number Linux gives
     with pytest.raises(OwnerGoneError, match="shard 7: the process that asked for it is gone"):
         build_shard(dataclasses.replace(task, owner=gone))
+    assert left_by(task) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["EIO", "ENOTCONN", "ETIMEDOUT", "ECONNABORTED", "EREMOTEIO", "ENXIO", "EHOSTDOWN", "ESTALE"],
+)
+def test_trouble_of_a_file_server_is_not_held_against_a_recording(task, monkeypatch, name):
+    number = getattr(errno, name)
+
+    class Troubled:
+        def extract(self, planned, add_picture):
+            error = SkeletonFileError("a", "file", expected="poses", found="trouble")
+            raise error from OSError(number, "trouble")
+
+    monkeypatch.setattr(worker, "_open_source", lambda task: Troubled())
+    with pytest.raises(SkeletonFileError):
+        build_shard(task)
     assert left_by(task) == []

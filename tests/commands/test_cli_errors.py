@@ -180,3 +180,14 @@ def test_verbose_tells_where_an_error_was_raised(tmp_path):
     assert ran.status == 1
     assert "DataNotFoundError" in ran.err
     assert ran.err.endswith("ctxtool synthesize ntu\n")
+
+
+def test_memory_that_does_not_suffice_is_one_sentence(monkeypatch):
+    def run(**_):
+        raise MemoryError
+
+    monkeypatch.setattr("toolkit.cli.cli", run)
+    ran = in_process("info")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith("Error: out of memory; an unfinished build goes on")
+    assert ran.err.count("\n") == 1

@@ -1,5 +1,6 @@
 """Recordings read in a process of their own: a decoder that crashes or hangs costs one sample."""
 
+import errno
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.options import BuildOptions
@@ -102,6 +104,13 @@ class IsolatedSource:
             self._still_wanted()
             waited += turn
             if limit and waited >= limit:
+                if process.waits_for_disk():
+                    raise OSError(
+                        errno.EIO,
+                        f"its disk or file server gives no answer within {limit:g} s"
+                        f" (recording {planned.sample_id})",
+                        planned.video.path or planned.poses.path,
+                    )
                 raise TimedOutError(
                     f"{planned.sample_id}: no picture and no answer within {limit:g} s"
                     " (--sample-timeout)"
@@ -162,6 +171,9 @@ class _Process:
         self.is_busy = not isinstance(message, Answer)
         return message
 
+    def waits_for_disk(self) -> bool:
+        return waits_for_disk(self._child.pid)
+
     def end(self) -> None:
         self._end()
 
@@ -201,7 +213,19 @@ def _stops_blocked() -> Iterator[None]:
 def _end(connection: Connection, child: "subprocess.Popen[bytes]") -> None:
     connection.close()
     child.kill()
-    child.wait()
+    # One that waits for a file server dies only when that answers.
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(_END_S)
+
+
+def waits_for_disk(process: int, proc: Path = Path("/proc")) -> bool:
+    """Say whether a thread of a process waits, deaf to signals, for a disk or a file server."""
+    for path in (proc / str(process) / "task").glob("*/stat"):
+        with suppress(OSError):  # A thread may end meanwhile.
+            # PID (NAME) STATE ..., and a name may hold parentheses.
+            if path.read_text(errors="replace").rpartition(")")[2].split()[0] == "D":
+                return True
+    return False
 
 
 class _Kept(threading.local):

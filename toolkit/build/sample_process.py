@@ -4,6 +4,7 @@ import errno
 import faulthandler
 import os
 import resource
+import time
 import traceback
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from toolkit.build.extract import Extractor
 
 _BATCH_BYTES = 1 << 17
+_BATCH_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,17 @@ def serve(handle: int) -> None:
         _limit_memory(order.memory_mib)
         connection.send(Answer("ready"))
         while True:
-            connection.send(_answer(extractor, connection.recv(), connection))
+            _send(connection, _answer(extractor, connection.recv(), connection))
     except (EOFError, ConnectionError):
         return  # Nobody waits for an answer any more.
+
+
+def _send(connection: Connection, answer: Answer) -> None:
+    """Send an answer, or that memory does not suffice for it."""
+    try:
+        connection.send(answer)
+    except MemoryError:  # Raised before the first byte is sent: while it is pickled.
+        connection.send(Answer("memory"))
 
 
 def _settle(parent: int) -> None:
@@ -86,22 +96,26 @@ def _limit_memory(mib: int) -> None:
 
 @dataclass
 class _Batches:
-    """Pictures on their way, a few together, so that memory stays flat however long the video."""
+    """Pictures on their way, a few together, so that memory stays flat however long the video.
+
+    Whoever waits takes them for a sign of life: small ones are not kept for longer than a second.
+    """
 
     connection: Connection
     waiting: list[bytes] = field(default_factory=list)
     n_bytes: int = 0
+    sent_s: float = field(default_factory=time.monotonic)
 
     def add(self, jpeg: bytes) -> None:
         self.waiting.append(jpeg)
         self.n_bytes += len(jpeg)
-        if self.n_bytes >= _BATCH_BYTES:
+        if self.n_bytes >= _BATCH_BYTES or time.monotonic() - self.sent_s >= _BATCH_S:
             self.flush()
 
     def flush(self) -> None:
         if self.waiting:
             self.connection.send(self.waiting)
-        self.waiting, self.n_bytes = [], 0
+        self.waiting, self.n_bytes, self.sent_s = [], 0, time.monotonic()
 
 
 def _answer(extractor: "Extractor", planned: PlannedSample, connection: Connection) -> Answer:

@@ -1,6 +1,5 @@
 """One task, one shard, one process: samples in, a checked file and its sidecar out."""
 
-import errno
 import logging
 import os
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from toolkit.build.isolation import IsolatedSource, SampleLimits
 from toolkit.build.options import BuildOptions
 from toolkit.build.planned import PlannedSample
 from toolkit.errors import CtxtoolError, SampleError, SampleProcessError, ShardError
-from toolkit.shards.files import mark_process, rename_durably, sha256_of
+from toolkit.shards.files import MACHINE_TROUBLE, mark_process, rename_durably, sha256_of
 from toolkit.shards.manifest import OK
 from toolkit.shards.reader import ShardReader
 from toolkit.shards.schema import shard_name
@@ -26,12 +25,6 @@ from toolkit.shards.writer import ShardWriter
 from toolkit.skeleton import SkeletonLayout
 
 logger = logging.getLogger(__name__)
-
-
-# Not the recording's fault, and perhaps gone on the next try: nothing may be held against it.
-_MACHINE_TROUBLE = frozenset(
-    {errno.EIO, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
-)
 
 
 @dataclass(frozen=True)
@@ -135,8 +128,8 @@ def _attempt(source: SampleSource, planned: PlannedSample, writer: ShardWriter) 
     try:
         extracted = _extract(source, planned, writer)
     except SampleError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _MACHINE_TROUBLE:
-            raise
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in MACHINE_TROUBLE:
+            raise  # Not the recording's fault: nothing may be held against it.
         return {"status": error.reason, "detail": str(error)}
     except (CtxtoolError, OSError, MemoryError):
         raise  # The machine's trouble, not the sample's: nothing may be blamed on the recording.

@@ -1,5 +1,6 @@
 """Files that are either whole or absent: write aside, flush to the disk, rename."""
 
+import errno
 import hashlib
 import json
 import os
@@ -15,6 +16,16 @@ from toolkit.bounded import find_json_excess, open_regular, read_bounded
 from toolkit.errors import ShardError
 
 _BLOCK = 1 << 22
+# What a system says when it is in trouble itself: nothing of it tells of the file, and the next
+# try may succeed.  Not every system knows every name.
+MACHINE_TROUBLE = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EIO", "EREMOTEIO", "ENXIO", "ESTALE", "EACCES", "EMFILE", "ENFILE", "ENOMEM",
+        "ENOTCONN", "ETIMEDOUT", "ECONNABORTED", "EHOSTDOWN",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
 # A sidecar has about 1 KB a sample: 60,000 in one shard.
 MAX_JSON_BYTES = 64 * 2**20
 
