@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from toolkit.shards import DatasetInfo, SkeletonLayout
+from toolkit.shards.files import MACHINE_TROUBLE
 from train.config import FREE_ON_RESUME, TrainConfig, list_differences
 from train.errors import CheckpointError
 from train.files import RunFolder, write_atomically
@@ -156,7 +157,7 @@ def read_latest(folder: RunFolder) -> tuple[Path, Checkpoint] | None:
     """Read the newest checkpoint that can be read, the best as a last resort; None without any.
 
     One passed over is told in a warning.  Raises ``CheckpointError`` if there are some and none
-    can be read.
+    can be read, or where it is the machine that keeps one from being read.
     """
     best = [folder.best] if folder.best.exists() else []
     paths = [*reversed(folder.list_checkpoints()), *best]
@@ -165,6 +166,11 @@ def read_latest(folder: RunFolder) -> tuple[Path, Checkpoint] | None:
         try:
             checkpoint = read_checkpoint(path)
         except CheckpointError as error:
+            if _is_passing(error.__cause__):
+                raise CheckpointError(
+                    f"{error}: that may pass and is no damage, so no older one takes its place;"
+                    " --resume again when it can be read"
+                ) from error
             passed_over.append(str(error))
             continue
         for sentence in passed_over:
@@ -176,6 +182,12 @@ def read_latest(folder: RunFolder) -> tuple[Path, Checkpoint] | None:
             f" {passed_over[0]}; put a copy back, or begin a new run with another --out"
         )
     return None
+
+
+def _is_passing(error: BaseException | None) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in MACHINE_TROUBLE
+    return isinstance(error, MemoryError)
 
 
 def set_damaged_aside(folder: RunFolder, used: Path) -> None:

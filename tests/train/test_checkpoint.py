@@ -1,4 +1,6 @@
+import errno
 import re
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -12,6 +14,7 @@ from train.checkpoint import (
     check_same_run,
     prune_checkpoints,
     read_checkpoint,
+    read_latest,
     write_checkpoint,
 )
 from train.config import TrainConfig
@@ -146,3 +149,37 @@ def test_another_run_is_refused_naming_the_difference(changes, facts, ranks, mes
 
 def test_a_network_may_be_used_on_other_shards_of_its_layout_and_classes():
     check_same_data(make_checkpoint(), replace(FACTS, name="mine", fingerprint="beef"))
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A run of two checkpoints."""
+    folder = RunFolder(tmp_path)
+    for step in (1, 2):
+        write_checkpoint(folder.checkpoints / f"step-{step}.pt", make_checkpoint())
+    return folder
+
+
+def trouble_with_newest(monkeypatch, error):
+    class Troubled(zipfile.ZipFile):
+        def testzip(self):
+            if "step-2" in str(self.filename):
+                raise error
+            return super().testzip()
+
+    monkeypatch.setattr(zipfile, "ZipFile", Troubled)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES, None])
+def test_trouble_that_passes_is_no_damage(two, monkeypatch, number):
+    error = MemoryError() if number is None else OSError(number, "trouble")
+    trouble_with_newest(monkeypatch, error)
+    with pytest.raises(CheckpointError, match=r"step-2\.pt is not .*may pass and is no"):
+        read_latest(two)
+
+
+def test_an_error_that_damage_causes_is_damage(two, monkeypatch, caplog):
+    trouble_with_newest(monkeypatch, OSError(errno.EINVAL, "Invalid argument"))
+    path, _ = read_latest(two)
+    assert path.name == "step-1.pt"
+    assert "step-2.pt is not a readable checkpoint (Invalid argument)" in caplog.text
