@@ -120,9 +120,8 @@ class BuildSoak:
             self.ledger.kills[name] += 1
         else:
             self.ledger.ended_before += 1
-            statuses = statuses | {0}
         status = command.wait()
-        if status not in statuses | ({0} if whom == "all" else set()):
+        if status not in statuses:
             self._note(f"{folder.parent.name} ({name}): exit status {status}: {command.said}")
         if "Traceback" in command.said:
             self._note(f"{folder.parent.name} ({name}): a traceback: {command.said}")

@@ -10,14 +10,15 @@ from pathlib import Path
 
 # Blow -> (at whom, which signal, statuses it may end the command with; 0 if it came too late).
 BLOWS = {
-    "SIGKILL of the command": ("command", signal.SIGKILL, {-9}),
-    "SIGKILL of all its processes": ("all", signal.SIGKILL, {-9}),
+    "SIGKILL of the command": ("command", signal.SIGKILL, {-9, 0}),
+    "SIGKILL of all its processes": ("all", signal.SIGKILL, {-9, 0}),
     "SIGTERM of the command": ("command", signal.SIGTERM, {143, 0}),
     "Ctrl-C": ("all", signal.SIGINT, {130, 0}),
     "SIGKILL of a worker": ("worker", signal.SIGKILL, {0}),
     "SIGKILL of a process that reads recordings": ("reader", signal.SIGKILL, {0}),
 }
-LONGEST_S = 120.0
+# Generous: on a machine that is busy with others a command is slow, not hung.
+LONGEST_S = 300.0
 _TURN_S = 0.005
 
 
@@ -54,8 +55,9 @@ class Command:
             return 124
 
     def wait_until(self, is_time) -> bool:
-        """Wait for something to be so; False if the command ended first."""
-        while self.process.poll() is None:
+        """Wait for something to be so; False if the command ended, or hung, first."""
+        until = time.monotonic() + LONGEST_S
+        while self.process.poll() is None and time.monotonic() < until:
             if is_time():
                 return True
             time.sleep(_TURN_S)

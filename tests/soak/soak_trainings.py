@@ -40,16 +40,7 @@ class TrainingSoak:
         """Hit one training, resume it, compare its last state."""
         place, n_before = self.folder / f"training-{number}", len(self.ledger.violations)
         name = self.random.choice(_KILLS)
-        whom, signal_number, _ = BLOWS[name]
-        command = self._start(place / "run", place / "hit")
-        command.wait_until((place / "run" / "config.json").exists)
-        moment = time.monotonic() + self.random.uniform(0, self.duration_s / 2)
-        command.wait_until(lambda: time.monotonic() >= moment)
-        if command.strike(whom, signal_number, self.random.choice):
-            self.ledger.kills[f"{name}, training"] += 1
-        else:
-            self.ledger.ended_before += 1
-        command.wait()
+        command = self._hit(place, name)
         again = self._start(place / "run", place / "again")
         self.ledger.trainings_resumed += 1
         if status := again.wait():
@@ -60,8 +51,24 @@ class TrainingSoak:
             self.ledger.trainings_equal += 1
         if "Traceback" in command.said + again.said:
             self._note(f"training {number} ({name}): a traceback: {command.said} {again.said}")
+        if left := [*command.survivors(), *again.survivors()]:
+            self._note(f"training {number} ({name}): processes {left} live on")
         if len(self.ledger.violations) == n_before:
             shutil.rmtree(place)
+
+    def _hit(self, place: Path, name: str) -> Command:
+        whom, signal_number, statuses = BLOWS[name]
+        command = self._start(place / "run", place / "hit")
+        command.wait_until((place / "run" / "config.json").exists)
+        moment = time.monotonic() + self.random.uniform(0, self.duration_s / 2)
+        command.wait_until(lambda: time.monotonic() >= moment)
+        if command.strike(whom, signal_number, self.random.choice):
+            self.ledger.kills[f"{name}, training"] += 1
+        else:
+            self.ledger.ended_before += 1
+        if (status := command.wait()) not in statuses:
+            self._note(f"{place.name} ({name}): exit status {status}: {command.said}")
+        return command
 
     def _start(self, out: Path, streams: Path) -> Command:
         settings = [word for text in SETTINGS for word in ("--set", text)]

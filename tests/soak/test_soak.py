@@ -2,13 +2,18 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
+import soak_processes
+import soak_trainings
 from soak_builds import compare
 from soak_ledger import SoakLedger
+from soak_processes import BLOWS, Command
 
 SOAK = Path(__file__).with_name("soak.py")
 
@@ -55,3 +60,45 @@ def test_a_ledger_counts_kills_and_lists_what_went_wrong(tmp_path):
     text = (tmp_path / "ledger.md").read_text()
     assert "| - Ctrl-C | 2 |" in text
     assert text.endswith("- build 3: differing files: a\n")
+
+
+# Ends at once where it was before, else on SIGTERM with a status that nobody promised.
+TRAINING = """
+    test -e {out}/config.json && exit 0
+    trap 'exit 1' TERM
+    mkdir -p {out} && touch {out}/config.json
+    while :; do sleep 0.01; done
+"""
+
+
+def test_a_hit_training_is_judged_by_its_exit_status(tmp_path, monkeypatch):
+    monkeypatch.setattr(soak_trainings, "_KILLS", ["SIGTERM of the command"])
+    monkeypatch.setattr(soak_trainings, "differing_tensors", lambda one, other: [])
+    ledger = SoakLedger(seed=5)
+    soak = soak_trainings.TrainingSoak(tmp_path, Random(0), ledger)
+    monkeypatch.setattr(
+        soak,
+        "_start",
+        lambda out, streams: Command.start(["sh", "-c", TRAINING.format(out=out)], streams),
+    )
+    soak.round(12)
+    assert ledger.violations == ["training-12 (SIGTERM of the command): exit status 1:"]
+
+
+def test_a_command_that_hangs_is_not_watched_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(soak_processes, "LONGEST_S", 0.05)
+    command = Command.start(["sleep", "60"], tmp_path)
+    assert not command.wait_until(lambda: False)
+    assert command.wait() == 124
+
+
+def test_a_blow_may_meet_a_command_that_has_just_ended(tmp_path):
+    command = Command.start(["true"], tmp_path)
+    while "(true) Z" not in Path(f"/proc/{command.process.pid}/stat").read_text():
+        continue
+    command.process.poll = lambda: None  # As if it had ended after this question.
+    for whom in ("command", "all"):
+        assert command.strike(whom, signal.SIGKILL, None)
+    del command.process.poll
+    status = command.wait()
+    assert all(status in allowed for whom, _, allowed in BLOWS.values() if whom != "worker")
