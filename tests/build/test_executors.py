@@ -1,9 +1,11 @@
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from toolkit.build import executors
 from toolkit.build.executors import WorkerDiedError, run_tasks
 
 
@@ -29,6 +31,22 @@ def test_processes_that_die_again_and_again_are_told_in_one_sentence():
     with pytest.raises(WorkerDiedError, match=r"died 3 times while no shard .* go on, with fewer"):
         list(run_tasks(os._exit, [1, 1, 1], 2, lambda: tidied.append(1)))
     assert len(tidied) == 3
+
+
+def test_what_is_not_waited_for_is_tidied_up():
+    tidied = []
+    results = run_tasks(abs, [-1, -2, -3], 2, lambda: tidied.append(1))
+    next(results)
+    assert not tidied
+    results.close()
+    assert tidied
+
+
+def test_processes_of_a_parent_that_is_gone_take_no_task(monkeypatch):
+    # A number higher than any of a process on Linux.
+    monkeypatch.setattr(executors, "os", SimpleNamespace(getpid=lambda: 2**22 + 1))
+    with pytest.raises(WorkerDiedError):
+        list(run_tasks(abs, [-1, -2], 2))
 
 
 def die_once(mark):

@@ -93,6 +93,8 @@ def test_a_stopped_build_says_so_and_goes_on(raw, calm, tmp_path, number):
     assert 2 <= n_before < N_SAMPLES
     assert not (out / "manifest.parquet").exists()
 
+    # The lock's file is what the next build locks.
+    assert not [path.name for path in out.rglob(".*") if path.suffix != ".lock"]
     before = shards(out)
     assert in_process(*options(raw, out, 1)).status == 0
     after = shards(out)

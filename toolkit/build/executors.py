@@ -1,6 +1,7 @@
 """Who does the work: one shard a task, in this process or in several."""
 
 import logging
+import os
 import signal
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -37,16 +38,26 @@ def run_tasks(
     tasks: Sequence[Task],
     n_jobs: int,
     tidy: Callable[[], None] = lambda: None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield the result of each task as it is done, in any order.
 
     With one job everything runs in this process.  Where a process dies, the processes are started
-    anew with what is left, after ``tidy`` has put in order what the dead left behind.  Raises
-    ``WorkerDiedError`` when processes die three times while no task is finished.
+    anew with what is left.  ``tidy`` puts in order what dead processes left behind, those included
+    that were killed because nobody waits for the rest.  Raises ``WorkerDiedError`` when processes
+    die three times while no task is finished.
     """
     if n_jobs == 1 or len(tasks) <= 1:
         yield from map(work, tasks)
         return
+    try:
+        yield from _run_in_pools(work, tasks, n_jobs, tidy)
+    finally:
+        tidy()
+
+
+def _run_in_pools(
+    work: Callable[[Task], Result], tasks: Sequence[Task], n_jobs: int, tidy: Callable[[], None]
+) -> Generator[Result, None, None]:
     left = dict(enumerate(tasks))
     n_deaths = 0
     while left:
@@ -58,9 +69,9 @@ def run_tasks(
                     yield result
         except TerminatedWorkerError as error:
             n_deaths += 1
-            tidy()
             if n_deaths == _MOST_DEATHS:
                 raise WorkerDiedError(_DIED) from error
+            tidy()
             logger.warning("a worker process died; beginning anew with %d shards", len(left))
             left = _begun_last(left, n_jobs)
 
@@ -78,7 +89,8 @@ def _run_pool(
     # Two processes even for a last task: one that kills must not kill this process.
     pool = joblib.Parallel(
         n_jobs=max(2, min(n_jobs, len(tasks))), batch_size=1, pre_dispatch="n_jobs",
-        max_nbytes=None, return_as="generator_unordered",
+        max_nbytes=None, return_as="generator_unordered", backend="loky",
+        initializer=_settle, initargs=(os.getpid(),),
     )  # fmt: skip
     with _stops_held_back() as waiting:
         results = pool(joblib.delayed(_in_child)(work, *task) for task in tasks)
@@ -111,6 +123,14 @@ def _in_child(work: Callable[[Task], Result], number: int, task: Task) -> tuple[
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-    # joblib's processes would wait minutes for the next task of a parent that was killed.
-    die_with_parent()
     return number, work(task)
+
+
+def _settle(parent: int) -> None:
+    """Let a process of the pool end with its parent, also with one that was killed meanwhile.
+
+    joblib's processes would wait minutes for the next task.
+    """
+    die_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,7 +1,8 @@
 """A build from its plan to the finished data set folder: plan, work, ledger, manifest."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -93,7 +94,9 @@ def run_build(plan: Plan, settings: BuildSettings, progress: Progress) -> Ledger
     if settings.overwrite:
         remove_output(out)
     (out / SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
-    write_plan(plan, out)
+    # Left as it is where nothing changed: machines at work know it by its time of change.
+    if plan != read_plan(out):
+        write_plan(plan, out)
     remove_dead(out)
     remove_unplanned(plan, out)
     rows = _make_shards(plan, settings, progress, known_rows(plan))
@@ -121,13 +124,15 @@ def _make_shards(plan: Plan, settings: BuildSettings, progress: Progress, known:
         for task in left:
             refuse_unseen(task)
     progress([*known, *rows])
-    for finished in _run(left, settings):
-        rows.extend(finished)
-        progress(finished)
+    # Closed at once when interrupted: what was under way is tidied up before anything is said.
+    with closing(_run(left, settings)) as results:
+        for finished in results:
+            rows.extend(finished)
+            progress(finished)
     return rows
 
 
-def _run(tasks: Sequence[ShardTask], settings: BuildSettings) -> Iterator[Rows]:
+def _run(tasks: Sequence[ShardTask], settings: BuildSettings) -> Generator[Rows, None, None]:
     if settings.scheduler is None or not tasks:
         return run_tasks(
             build_shard, tasks, settings.n_jobs, tidy=partial(remove_dead, settings.out)
