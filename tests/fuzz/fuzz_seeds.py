@@ -22,6 +22,9 @@ STICK = SkeletonLayout(
 )
 # One byte string for a whole folder: each file's name on a line, its content on the next.
 FOLDER_MARK = b"\n"
+# The folder of the fixture samples_dir: what runs outside pytest has no fixtures.
+SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples"
+_SMALL_BYTES = 20_000
 
 
 def ntu_skeletons() -> list[bytes]:
@@ -99,7 +102,13 @@ def videos(folder: Path) -> list[bytes]:
     contents = [path.read_bytes() for path in paths]
     for path in paths:
         path.unlink()
-    return contents
+    return [*contents, *real_videos()]
+
+
+def real_videos() -> list[bytes]:
+    """Return the small ones of the real videos where they lie beside the checkout, else none."""
+    paths = sorted(path for path in SAMPLES.glob("videos/*") if path.is_file())
+    return [path.read_bytes() for path in paths if path.stat().st_size <= _SMALL_BYTES]
 
 
 def pictures() -> list[bytes]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 
 import fuzz_all
+import fuzz_seeds
 import pytest
 from fuzz_mutations import mutate
 from fuzz_targets import TARGETS
@@ -65,3 +66,15 @@ def test_damaged_files_of_c_libraries(tmp_path, name):
         [sys.executable, script, name, *options], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr[-2000:]
+
+
+def test_small_real_videos_are_among_the_seeds(samples_dir, tmp_path):
+    small = [p.read_bytes() for p in samples_dir.glob("videos/*") if p.stat().st_size < 17_500]
+    assert small
+    seeds = fuzz_seeds.videos(tmp_path)
+    assert all(video in seeds for video in small)
+
+
+def test_seeds_do_without_real_videos(monkeypatch, tmp_path):
+    monkeypatch.setattr(fuzz_seeds, "SAMPLES", tmp_path / "none")
+    assert fuzz_seeds.real_videos() == []
