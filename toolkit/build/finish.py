@@ -47,7 +47,7 @@ def finish(plan: Plan, rows: Rows, out: Path) -> Ledger:
     _describe(plan, ledger).write(out)
     forget_count(out)
     # Every shard is made: what is half-written is nobody's, on whatever machine it was begun.
-    remove_dead(out, elsewhere=True)
+    remove_dead(out, finished=True)
     return ledger
 
 

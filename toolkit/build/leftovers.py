@@ -25,18 +25,18 @@ def remove_output(out: Path) -> None:
             path.unlink()
 
 
-def remove_dead(out: Path, *, elsewhere: bool = False) -> None:
+def remove_dead(out: Path, *, finished: bool = False) -> None:
     """Remove what killed processes of this machine left half-written; others keep their files.
 
-    With ``elsewhere`` what processes of other machines began goes too, be they alive or not.
+    Once a build is ``finished``, whoever holds its folder alone removes it all: a dead process may
+    have been of another machine, or another one may have its number by now.
     """
     for path in (p for folder in (out, out / SHARD_FOLDER) for p in folder.glob(".*")):
         # .NAME.PROCESS-MACHINE.writing or .pictures
         found = re.fullmatch(r"\..+\.([0-9]+)-([^.]+)\.(?:writing|pictures)", path.name)
         if not found:
             continue
-        dead = not _is_alive(int(found[1])) if found[2] == mark_machine() else elsewhere
-        if dead:
+        if finished or (found[2] == mark_machine() and not _is_alive(int(found[1]))):
             path.unlink(missing_ok=True)
 
 
