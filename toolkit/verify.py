@@ -16,7 +16,7 @@ from toolkit.shards.dataset import read_dataset_info
 from toolkit.shards.files import sha256_of
 from toolkit.shards.manifest import OK
 from toolkit.shards.schema import MANIFEST_FILE, PLAN_FILE, SHARD_FOLDER
-from toolkit.shards.sidecar import Sidecar, read_sidecar, shard_path, sidecar_path
+from toolkit.shards.sidecar import FIELD_TYPES, Sidecar, read_sidecar, shard_path, sidecar_path
 from toolkit.skeleton import SkeletonLayout
 from toolkit.verify_manifest import iterate_info_problems, iterate_manifest_problems
 from toolkit.verify_shard import Row, iterate_shard_problems, say_problem
@@ -24,12 +24,9 @@ from toolkit.verify_shard import Row, iterate_shard_problems, say_problem
 Progress = Callable[[int, int], object]
 
 # What a sidecar's row must hold before anything is compared with it.
-_ROW_TYPES: dict[str, type | tuple[type, ...]] = {"sample_id": str, "status": str, "label": int}
-_OK_TYPES = _ROW_TYPES | dict.fromkeys(
-    ("n_frames", "n_clips", "n_bodies", "shard", "shard_row"), int
-)
-_VIDEO_TYPES = _OK_TYPES | dict.fromkeys(("video_frames", "width", "height"), int)
-_VIDEO_TYPES |= {"max_drift_ms": (int, float)}
+_ROW_FIELDS = ("sample_id", "status", "label")
+_OK_FIELDS = (*_ROW_FIELDS, "n_frames", "n_clips", "n_bodies", "shard", "shard_row")
+_VIDEO_FIELDS = (*_OK_FIELDS, "video_frames", "width", "height", "max_drift_ms")
 
 
 @dataclass(frozen=True)
@@ -253,8 +250,8 @@ def _sidecar_problems(check: ShardCheck, sidecar: Sidecar) -> Iterator[str]:
 def _wrong_field(row: Row, *, pictures: bool) -> str:
     """Return the first field of a sidecar's row that is missing or of another type."""
     usable = row.get("status") == OK
-    types = _ROW_TYPES if not usable else _VIDEO_TYPES if pictures else _OK_TYPES
-    return next((name for name, kind in types.items() if not isinstance(row.get(name), kind)), "")
+    names = _ROW_FIELDS if not usable else _VIDEO_FIELDS if pictures else _OK_FIELDS
+    return next((name for name in names if not isinstance(row.get(name), FIELD_TYPES[name])), "")
 
 
 def _sample_problems(path: Path, check: ShardCheck, counts: Counter[str]) -> Iterator[str]:

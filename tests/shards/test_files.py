@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import os
@@ -123,6 +124,20 @@ def test_a_sidecar_of_another_shard_is_refused(folder):
     sidecar_path(folder, 3).rename(sidecar_path(folder, 4))
     with pytest.raises(ShardError, match=r"00004\.json: shard: expected the sidecar of shard 4"):
         read_sidecar(folder, 4)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("sample_id", None), ("sample_id", 1), ("status", None), ("status", ["ok"]),
+        ("n_frames", [1]), ("fps", "25"), ("setup", {}),
+    ],
+)  # fmt: skip
+def test_a_sidecar_with_a_value_of_another_type_is_refused(folder, field, value):
+    row = {**SIDECAR.rows[0], field: value}
+    write_sidecar(folder, dataclasses.replace(SIDECAR, rows=[row]))
+    with pytest.raises(ShardError, match=rf"00003\.json: row 0: {field}: expected its type, found"):
+        read_sidecar(folder, 3)
 
 
 @pytest.mark.parametrize("change", ["drop", "null", "text"])

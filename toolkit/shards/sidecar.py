@@ -7,7 +7,15 @@ from typing import Any
 
 from toolkit.errors import ShardError
 from toolkit.shards.files import read_json, write_json
+from toolkit.shards.manifest import COLUMNS
 from toolkit.shards.schema import SHARD_FOLDER, shard_name
+
+Type = type | tuple[type, ...]
+
+_TYPES: dict[str, Type] = {"string": str, "Float64": (int, float)}
+# What a row's fields are where they are told; all others are facts.
+FIELD_TYPES = {name: _TYPES.get(kind, int) for name, kind in COLUMNS.items()}
+_FACT_TYPES = (int, float, str)
 
 
 @dataclass(frozen=True)
@@ -53,4 +61,20 @@ def read_sidecar(folder: Path, number: int) -> Sidecar:
     if sidecar.shard != number:
         found = f"that of shard {sidecar.shard}"
         raise ShardError(path, "shard", expected=f"the sidecar of shard {number}", found=found)
+    for at, row in enumerate(sidecar.rows):
+        wrong = _wrong_field(row)
+        if wrong:
+            found = repr(row.get(wrong))
+            raise ShardError(path, f"row {at}: {wrong}", expected="its type", found=found)
     return sidecar
+
+
+def _wrong_field(row: Mapping[str, Any]) -> str:
+    """Return the first field of a row that is of another type, or is needed and missing."""
+    for name in ("sample_id", "status"):
+        if not isinstance(row.get(name), str):
+            return name
+    for name, value in row.items():
+        if value is not None and not isinstance(value, FIELD_TYPES.get(name, _FACT_TYPES)):
+            return name
+    return ""
