@@ -5,7 +5,7 @@ import re
 import signal
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing import resource_tracker
@@ -43,7 +43,7 @@ def check_scheduler(text: str) -> str:
     return text
 
 
-def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str) -> Iterator[Rows]:
+def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str) -> Generator[Rows, None, None]:
     """Yield the manifest rows of each shard as it is done, in any order.
 
     Raises ``ClusterError`` in the end when shards killed their workers again and again, and at
@@ -56,14 +56,16 @@ def run_on_cluster(tasks: Sequence[ShardTask], scheduler: str) -> Iterator[Rows]
 
 def _build(task: ShardTask, site: Site) -> Rows:
     """Run on a worker."""
-    from distributed import get_worker
+    from distributed import Status, get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
 
     def is_wanted() -> bool:
         state = worker.state.tasks.get(key)
-        return state is not None and state.state != "cancelled"
+        # Of a closed worker nobody waits for anything; a paused one ends what it has begun.
+        ended = worker.status in (Status.closing, Status.closed, Status.failed)
+        return not ended and state is not None and state.state != "cancelled"
 
     return build_on_site(task, site, is_wanted)
 
