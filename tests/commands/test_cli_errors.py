@@ -30,7 +30,8 @@ COMMANDS = commands()
 def test_every_command_of_the_mission_is_there():
     assert set(COMMANDS) == {
         "extract-ntu", "extract-kinetics", "build-kinetics-motion", "extract-openpose",
-        "synthesize ntu", "synthesize kinetics", "inspect", "verify", "info",
+        "synthesize ntu", "synthesize kinetics", "inspect", "verify", "info", "finalize",
+        "report", "render", "estimate-poses", "doctor",
     }  # fmt: skip
 
 

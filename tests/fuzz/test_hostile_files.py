@@ -335,17 +335,19 @@ def test_a_list_of_other_files_is_no_video(tmp_path, playlist):
 
 
 MEMORY = """
-    import resource, sys
+    import sys
     from pathlib import Path
     from toolkit.errors import CtxtoolError
     from toolkit.readers.kinetics_json import read_kinetics_json
     from toolkit.readers.ntu_skeleton import read_ntu_skeleton
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    def peak():
+        return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+    before = peak()
     read = read_ntu_skeleton if sys.argv[1].endswith(".skeleton") else read_kinetics_json
     try:
         read(Path(sys.argv[1]))
     except CtxtoolError as error:
-        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+        print((peak() - before) >> 10)
 """
 
 

@@ -307,8 +307,9 @@ main()
 
 
 def torchrun(script, *arguments):
+    # Several restarts: gloo may still find the address of the dead rank when it begins again.
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr",
-               "127.0.0.1", "--nproc-per-node", "2", "--max-restarts", "1",
+               "127.0.0.1", "--nproc-per-node", "2", "--max-restarts", "3",
                script, *arguments]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -57,6 +57,7 @@ def test_a_run_leaves_everything_that_tells_of_it(finished):
         "evaluation.json",
         "metrics.jsonl",
         "per_class.csv",
+        "report.html",
         "result.json",
         "scores.parquet",
         "summary.md",
