@@ -316,6 +316,10 @@ def torchrun(script, *arguments):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.skipif(
+    not os.environ.get("CTXTOOL_SLOW"),
+    reason="torchrun may need several restarts until gloo connects; CTXTOOL_SLOW=1 runs it",
+)
 @pytest.mark.slow
 def test_torchrun_starts_a_killed_rank_again_and_the_run_goes_on(tiny_dataset, tmp_path):
     whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
