@@ -141,27 +141,25 @@ def check_codecs(has_codec: HasCodec | None = None) -> list[Finding]:
 def check_decoder(name: str, has_codec: HasCodec) -> Finding:
     """Return which decoder FFmpeg has for a kind of video."""
     codecs, whose, needed = DECODERS[name]
-    there = [codec for codec in codecs if has_codec(codec, "r")]
-    if there:
-        return Finding("codecs", f"decode {name}", there[0])
-    problem = (
-        f"FFmpeg has no {name} decoder ({whose}): install PyAV's own wheel,"
-        " pip install --force-reinstall --only-binary av av."
-    )
-    return Finding("codecs", f"decode {name}", "absent", problem, forbids=needed)
+    there = next((codec for codec in codecs if has_codec(codec, "r")), "")
+    return _tell_codec(f"decode {name}", there, f"{name} decoder ({whose})", forbids=needed)
 
 
 def check_encoder(name: str, has_codec: HasCodec) -> Finding:
     """Return which encoder FFmpeg has for a kind of video; extraction needs none."""
     codecs, for_what = ENCODERS[name]
-    there = [codec for codec in codecs if has_codec(codec, "w")]
+    there = next((codec for codec in codecs if has_codec(codec, "w")), "")
+    return _tell_codec(f"encode {name}", there, f"{name} encoder ({for_what})", forbids=False)
+
+
+def _tell_codec(title: str, there: str, wanted: str, *, forbids: bool) -> Finding:
     if there:
-        return Finding("codecs", f"encode {name}", there[0])
+        return Finding("codecs", title, there)
     problem = (
-        f"FFmpeg has no {name} encoder ({for_what}): install PyAV's own wheel,"
+        f"FFmpeg has no {wanted}: install PyAV's own wheel,"
         " pip install --force-reinstall --only-binary av av."
     )
-    return Finding("codecs", f"encode {name}", "absent", problem)
+    return Finding("codecs", title, "absent", problem, forbids=forbids)
 
 
 def ask_ffmpeg(codec: str, mode: Mode) -> bool:
