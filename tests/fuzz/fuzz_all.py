@@ -1,20 +1,22 @@
-"""Attacks every reader in turn and writes a ledger: ``make fuzz MINUTES=20``.
+"""Attacks every reader and writes a ledger: ``make fuzz MINUTES=20``.
 
-Each reader runs in a process of its own with limits on memory and on time per input.  A reader must
-give its result or its own one-line refusal: all else is a finding, which is kept and ends in exit
-status 1.  Videos are decoded by FFmpeg: a decoder that crashes or hangs is counted apart, as a
-build survives that.
+As many readers at once as ``--jobs`` says, each in a process of its own with limits on memory and
+on time per input.  A reader must give its result or its own one-line refusal: all else is a
+finding, which is kept and ends in exit status 1.  Videos are decoded by FFmpeg: a decoder that
+crashes or hangs is counted apart, as a build survives that.
 """
 
 import argparse
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,13 +61,16 @@ def main() -> int:
     if asked.out.exists():
         shutil.rmtree(asked.out)
     asked.out.mkdir(parents=True)
-    lines = []
-    for name in asked.targets:
-        engine = "coverage" if coverage and name not in SURVIVED else "mutations"
-        seconds = asked.minutes * 60 / len(asked.targets)
-        lines.append(run_target(Line(name, engine), seconds, asked.seed, asked.out))
-        print(describe([lines[-1]])[-1], flush=True)
-        write_ledger(lines, asked)
+    lines = [
+        Line(name, "coverage" if coverage and name not in SURVIVED else "mutations")
+        for name in asked.targets
+    ]
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        seconds = asked.minutes * 60 * asked.jobs / len(lines)
+        runs = [pool.submit(run_target, x, seconds, asked.seed, asked.out) for x in lines]
+        for run in as_completed(runs):
+            print(describe([run.result()])[-1], flush=True)
+            write_ledger(lines, asked)
     print(f"{asked.out / 'ledger.md'}: {sum(line.inputs for line in lines)} inputs")
     return 1 if any(line.findings for line in lines) else 0
 
@@ -76,6 +81,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20.0, help="for all readers together")
     parser.add_argument("--out", type=Path, default=Path("build/fuzz"), help="replaced")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="readers under attack at once"
+    )
     parser.add_argument("--at-random", action="store_true", help="without coverage")
     parser.add_argument("targets", nargs="*", default=[*NAMES], help=", ".join(NAMES))
     return parser.parse_args()
@@ -143,7 +151,8 @@ def write_ledger(lines: list[Line], asked: argparse.Namespace) -> None:
     findings = sum(line.findings for line in lines)
     seconds = sum(line.seconds for line in lines)
     said = (
-        f"{total:,} inputs in {seconds / 60:.1f} minutes, {findings} findings, seed {asked.seed}."
+        f"{total:,} inputs in {seconds / 60:.1f} minutes of {asked.jobs} processes at once,"
+        f" {findings} findings, seed {asked.seed}."
     )
     (asked.out / "ledger.md").write_text("\n".join([*describe(lines), "", said, ""]))
     numbers = {"seed": asked.seed, "inputs": total, "readers": [asdict(line) for line in lines]}
