@@ -27,7 +27,6 @@ def main(arguments=None) -> int:
     given.out.mkdir(parents=True)
     print(f"seed {given.seed} (the same blows: --seed {given.seed})", flush=True)
     ledger = soak(given)
-    ledger.write(given.out)
     print(ledger.table())
     print(f"written to {given.out}/ledger.md and ledger.json")
     return 1 if ledger.violations else 0
@@ -48,6 +47,8 @@ def soak(given) -> SoakLedger:
         training = not given.no_training and number % _TRAINING_EVERY == 0
         (trainings if training else builds).round(number)
         ledger.seconds = time.monotonic() - begin
+        # As it goes, so that a soak that is itself stopped leaves what it found.
+        ledger.write(given.out)
         if number % 10 == 0:
             print(f"{ledger.n_kills} kills, {len(ledger.violations)} violations", flush=True)
     return ledger

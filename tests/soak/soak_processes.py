@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-# Blow -> (at whom, which signal, statuses it may end the command with; 0 if it came too late).
+# Blow -> (at whom, which signal, statuses that a shell may see; 0 if it came too late).
 BLOWS = {
-    "SIGKILL of the command": ("command", signal.SIGKILL, {-9, 0}),
-    "SIGKILL of all its processes": ("all", signal.SIGKILL, {-9, 0}),
+    "SIGKILL of the command": ("command", signal.SIGKILL, {137, 0}),
+    "SIGKILL of all its processes": ("all", signal.SIGKILL, {137, 0}),
     "SIGTERM of the command": ("command", signal.SIGTERM, {143, 0}),
     "Ctrl-C": ("all", signal.SIGINT, {130, 0}),
     "SIGKILL of a worker": ("worker", signal.SIGKILL, {0}),
@@ -46,9 +46,13 @@ class Command:
         return (self.folder / "err").read_text()
 
     def wait(self) -> int:
-        """Return the exit status; a command that hangs is killed and has the status 124."""
+        """Return the exit status as a shell tells it: 143 too where SIGTERM met Python's own end.
+
+        A command that hangs is killed and has the status 124.
+        """
         try:
-            return self.process.wait(LONGEST_S)
+            status = self.process.wait(LONGEST_S)
+            return status if status >= 0 else 128 - status
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
