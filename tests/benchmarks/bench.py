@@ -1,20 +1,23 @@
-"""Every benchmark in one table: job, ours, peer, limit, ratios, spread.
+"""Every benchmark in one table: job, ours, peer, limit, ratios and their spread.
 
     python tests/benchmarks/bench.py [--rounds 3] [--only parse jpeg] [--json FILE]
     python tests/benchmarks/bench.py --compare OLD NEW
 
 Each script ``bench_NAME.py`` of ``JOBS`` runs in a process of its own; its own tables go
 to stderr.  How cost grows with the number of samples is ``bench_growth.py``: seconds, not rates.
+Peers that are not installed (decord, torchcodec, webdataset, ffmpeg) have a row that says so.
 """
 
 import argparse
 import contextlib
 import importlib
 import json
+import os
 import platform
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from datetime import date
 from multiprocessing import get_context
@@ -22,8 +25,11 @@ from pathlib import Path
 
 from timing import Row
 
-JOBS = ("parse", "video", "jpeg", "windows", "loader", "attention", "step")
-_HEAD = ("job", "ours", "lowest", "highest", "peer", "/ peer", "reach", "limit", "/ limit", "unit")
+JOBS = ("parse", "video", "jpeg", "windows", "loader", "attention", "step", "end")
+_HEAD = (
+    "job (peer)", "unit", "ours", "peer", "ours/peer", "spread", "reach",
+    "limit", "ours/limit", "spread", "reach",
+)  # fmt: skip
 
 
 def run_job(name: str, rounds: int) -> list[Row]:
@@ -37,8 +43,10 @@ def run_jobs(names: Sequence[str], rounds: int) -> list[Row]:
     rows: list[Row] = []
     for name in names:
         begin = time.perf_counter()
-        with get_context("spawn").Pool(1) as pool:
-            rows += pool.apply(run_job, (name, rounds))
+        # Not a Pool: its processes may not have workers of their own.  Forked before anything is
+        # loaded, so that a job starts its own workers as it does when it is run alone.
+        with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+            rows += pool.submit(run_job, name, rounds).result()
         print(f"bench_{name}.py took {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     return rows
 
@@ -48,23 +56,29 @@ def format_rows(rows: Sequence[Row]) -> str:
     cells = [
         (
             f"{row.job} ({row.peer_name})" if row.peer_name else row.job,
-            *map(_number, (row.ours, row.lowest, row.highest, row.peer)),
-            *map(_ratio, (row.to_peer, row.reach)),
-            _number(row.limit),
-            _ratio(row.to_limit),
             row.unit,
+            *map(_number, (row.ours, row.peer)),
+            *(_ratio(row.to_peer), _spread(row.peer_spread), _ratio(row.reach)),
+            _number(row.limit),
+            *(_ratio(row.to_limit), _spread(row.limit_spread), _ratio(row.limit_reach)),
         )
         for row in rows
     ]
     widths = [max(map(len, column)) for column in zip(_HEAD, *cells, strict=True)]
     return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+        "  ".join(
+            [*map(str.ljust, line[:2], widths[:2]), *map(str.rjust, line[2:], widths[2:])]
+        ).rstrip()
         for line in (_HEAD, *cells)
     )
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,.1f}" if value >= 10 else f"{value:.3g}"
+
+
+def _spread(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else "{:.2f}-{:.2f}".format(*ends)
 
 
 def _ratio(value: float | None) -> str:
@@ -77,6 +91,7 @@ def write_results(path: Path, rows: Sequence[Row]) -> None:
         "date": date.today().isoformat(),
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
     }
     path.write_text(json.dumps(machine | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
 

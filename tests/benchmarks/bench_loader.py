@@ -10,11 +10,8 @@ without a loader is ``bench_windows.py``.  Rates are per CPU second of this proc
 """
 
 import argparse
-import multiprocessing
-import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +21,7 @@ import cv2
 import h5py
 import numpy as np
 import torch
-from timing import Names, Row, measure, print_table, ratio, summarise
+from timing import Names, Row, measure, print_table, ratio, read_cpu_s, summarise
 from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -43,15 +40,6 @@ OURS, FILES, VLEN = "shards (ours)", "JPEG files + cv2", "vlen HDF5 by frame"
 MEMORY, LIMIT = "in memory + cv2", "decoding only"
 REACH = {FILES: 1.15, VLEN: 1.5, LIMIT: 0.9}
 CUT = "cv2 linear (ours)"
-
-
-def read_cpu_clock() -> float:
-    """Return the CPU seconds used so far by this process and the workers it has."""
-    ticks = 0
-    for child in multiprocessing.active_children():
-        stat = Path(f"/proc/{child.pid}/stat").read_text()
-        ticks += sum(map(int, stat.rpartition(")")[2].split()[11:13]))
-    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def draw_pictures(n_frames: int) -> Iterator[bytes]:
@@ -97,8 +85,8 @@ def store(folder: Path) -> Stored:
 class Rival(Dataset[Any]):
     """Draws a window, reads it in one of the rivals' ways, cuts it and resizes it with OpenCV."""
 
-    def __init__(self, stored: Stored, kind: str) -> None:
-        self.stored, self.kind = stored, kind
+    def __init__(self, stored: Stored, kind: str, size: int = SIZE) -> None:
+        self.stored, self.kind, self.size = stored, kind, size
         self.file: h5py.File | None = None
         self.joints = np.load(stored.joints, mmap_mode="r")
 
@@ -126,12 +114,17 @@ class Rival(Dataset[Any]):
             return torch.tensor(0)
         side = SIDES[rng.integers(len(SIDES))]
         top, left = (HEIGHT - side) * rng.integers(2), (WIDTH - side) * rng.integers(2)
-        frames = np.empty((T, SIZE, SIZE, 3), np.uint8)
+        frames = np.empty((T, self.size, self.size, 3), np.uint8)
         for t, picture in enumerate(pictures):
-            cut = cv2.resize(picture[top : top + side, left : left + side], (SIZE, SIZE))
+            cut = picture[top : top + side, left : left + side]
+            cut = cv2.resize(cut, (self.size, self.size))
             cv2.cvtColor(cut, cv2.COLOR_BGR2RGB, dst=frames[t])
         joints = np.array(self.joints[sample, :, start : start + T])
         return torch.from_numpy(frames), torch.from_numpy(joints), 0
+
+
+def use_one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)
 
 
 def cutting() -> dict[str, Callable[[], int]]:
@@ -168,7 +161,7 @@ def loading(stored: Stored, workers: int) -> dict[str, Callable[[], int]]:
             sampler=samples.tolist(),
             num_workers=workers,
             persistent_workers=workers > 0,
-            worker_init_fn=lambda _: cv2.setNumThreads(0),
+            worker_init_fn=use_one_thread,
         )
 
         def run() -> int:
@@ -186,11 +179,11 @@ def bench(rounds: int = 7, workers: int = 2) -> list[Row]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         stored = store(Path(folder))
-        cuts = measure(cutting(), rounds, clock=read_cpu_clock)
+        cuts = measure(cutting(), rounds, clock=read_cpu_s)
         print_table(f"16 frames to {SIZE}x{SIZE}", cuts, peer=CUT, unit="clips/CPU s")
         size = np.mean([len(jpeg) for jpeg in stored.jpegs]) / 1000
         title = f"batches of {BATCH} by {workers} workers, {size:.1f} kB a frame"
-        rates = measure(loading(stored, workers), rounds, clock=read_cpu_clock)
+        rates = measure(loading(stored, workers), rounds, clock=read_cpu_s)
         print_table(title, rates, peer=FILES, unit="clips/CPU s")
         for kind, reach in REACH.items():
             print(f"ours against {kind}: {ratio(rates, OURS, kind):.2f}x (to reach: {reach})")

@@ -94,9 +94,9 @@ def time_skeleton_text(folder, rounds):
     }
     title = f"NTU .skeleton text, {size / 1e3:.0f} kB, {len(frames)} frames x 2 bodies"
     rates = measure(cases, rounds, clock=time.process_time)
-    print_table(title, rates, peer="line loop (CTR-GCN style)", unit="MB/s", scale=1e6)
+    print_table(title, rates, peer="line loop (CTR-GCN style)", unit="MB/CPU s", scale=1e6)
     names = Names("ours", "line loop (CTR-GCN style)", "reading the bytes (limit)", reach=3)
-    return summarise(".skeleton text", rates, names, unit="MB/s", scale=1e6)
+    return summarise(".skeleton text", rates, names, unit="MB/CPU s", scale=1e6)
 
 
 def time_kinetics_json(folder, rounds):
@@ -112,9 +112,9 @@ def time_kinetics_json(folder, rounds):
     }
     title = f"Kinetics-skeleton JSON, {path.stat().st_size / 1e3:.0f} kB, 300 frames x 2 people"
     rates = measure(cases, rounds, clock=time.process_time)
-    print_table(title, rates, peer="json.load + loop", unit="files/s")
+    print_table(title, rates, peer="json.load + loop", unit="files/CPU s")
     names = Names("ours", "json.load + loop", "reading the bytes (limit)", reach=2)
-    return summarise("Kinetics JSON", rates, names)
+    return summarise("Kinetics JSON", rates, names, unit="files/CPU s")
 
 
 def bench(rounds: int) -> list[Row]:

@@ -1,7 +1,7 @@
-"""Video to stored frames: ours against the usual rawframes script and against decoding alone.
+"""Video to stored frames: ours, the usual rawframes script, other decoders, and decoding alone.
 
 Run ``python tests/benchmarks/bench_video.py``; it makes its own videos and needs about a minute.
-Everything runs in one thread of one process, but for the last line.
+Everything runs in one thread, rates are per CPU second; two processes, last, by the clock.
 """
 
 import sys
@@ -18,13 +18,15 @@ import av
 import cv2
 import h5py
 import numpy as np
-from timing import Names, Row, measure, print_table, ratio, summarise
+from timing import Names, Row, measure, print_table, ratio, read_cpu_s, summarise
+from video_peers import PEERS, list_working, rawframes, store_rawframes
 
 from toolkit.readers.picture import PictureEncoder, scaled_size
 from toolkit.readers.video import VideoReader
 
-SHORT_SIDE, QUALITY, ROUNDS = 128, 90, 7
-PEER, OURS, LIMIT = "cv2 bilinear + imwrite (peer)", "ours, into HDF5", "PyAV decodes (limit)"
+SHORT_SIDES, QUALITY, ROUNDS = (128, 256), 90, 7
+PEER, OURS, LIMIT = "rawframes by cv2", "ours, into HDF5", "PyAV decodes (limit)"
+LIMIT_REACH = 0.75
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ def decode_only(path: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
-def store_ours(path: Path, folder: Path) -> int:
-    encoder = PictureEncoder(short_side=SHORT_SIDE, quality=QUALITY)
+def store_ours(path: Path, folder: Path, short_side: int = SHORT_SIDES[0]) -> int:
+    encoder = PictureEncoder(short_side=short_side, quality=QUALITY)
     with VideoReader(path) as video:
         jpegs = [encoder.encode(frame.picture, video.rotation) for frame in video]
     with h5py.File(folder / f"{path.stem}.h5", "w") as file:
@@ -103,40 +105,22 @@ def store_ours(path: Path, folder: Path) -> int:
     return len(jpegs)
 
 
-def store_rawframes(path: Path, folder: Path) -> int:
-    return sum(1 for _ in rawframes(path, folder))
-
-
-def rawframes(path: Path, folder: Path) -> Iterator[Path]:
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    ok, bgr = capture.read()
-    size = scaled_size(bgr.shape[1], bgr.shape[0], SHORT_SIDE)
-    index = 0
-    while ok:
-        small = cv2.resize(bgr, size, interpolation=cv2.INTER_LINEAR)
-        target = folder / f"img_{index:05d}.jpg"
-        cv2.imwrite(str(target), small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-        yield target
-        index += 1
-        ok, bgr = capture.read()
-    capture.release()
-
-
 def store_in_processes(path: Path, folder: Path, pool: ProcessPoolExecutor, n: int) -> int:
     jobs = [pool.submit(store_ours, path, folder / str(worker)) for worker in range(n)]
     return sum(job.result() for job in jobs)
 
 
-def luma_psnr(path: Path, folder: Path) -> tuple[float, float]:
+def luma_psnr(path: Path, folder: Path, short_side: int) -> tuple[float, float]:
     """Return mean luma PSNR in dB of our stored frames and of the peer's.
 
     The reference is the area average, in floating point, of the full-size luma.
     """
-    encoder = PictureEncoder(short_side=SHORT_SIDE, quality=QUALITY)
+    encoder = PictureEncoder(short_side=short_side, quality=QUALITY)
     ours, peers = [], []
     with VideoReader(path) as video:
-        for frame, file in zip(video, rawframes(path, folder), strict=True):
-            reference = area_average(frame.picture)
+        size = scaled_size(video.width, video.height, short_side)
+        for frame, file in zip(video, rawframes(path, folder, size), strict=True):
+            reference = area_average(frame.picture, size)
             jpeg = np.frombuffer(encoder.encode(frame.picture), np.uint8)
             stored = cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE)
             ours.append(psnr(stored, reference))
@@ -144,11 +128,10 @@ def luma_psnr(path: Path, folder: Path) -> tuple[float, float]:
     return float(np.mean(ours)), float(np.mean(peers))
 
 
-def area_average(picture: av.VideoFrame) -> np.ndarray:
+def area_average(picture: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
     plane = picture.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     full = (rows[:, : plane.width].astype(np.float32) - 16) * (255 / 219)
-    size = scaled_size(picture.width, picture.height, SHORT_SIDE)
     return cv2.resize(full, size, interpolation=cv2.INTER_AREA).clip(0, 255)
 
 
@@ -156,22 +139,29 @@ def psnr(stored: np.ndarray, reference: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean((stored - reference) ** 2)))
 
 
-def compare(kind: Kind, folder: Path, rounds: int) -> Row:
-    path = write_video(folder, kind)
+def compare(kind: Kind, short_side: int, folder: Path, rounds: int) -> list[Row]:
+    """Time every way to store one video with one short side; return a row a peer."""
+    path = folder / kind.name
+    size = scaled_size(*kind.size, short_side)
     cases: dict[str, Callable[[], int]] = {
         LIMIT: partial(decode_only, path),
-        OURS: partial(store_ours, path, folder),
-        PEER: partial(store_rawframes, path, folder),
+        OURS: partial(store_ours, path, folder, short_side),
+        PEER: partial(store_rawframes, path, folder, size),
     }
-    rates = measure(cases, rounds)
+    working = list_working(path, folder, size)
+    cases |= {name: partial(run, path, folder, size) for name, run in working.items()}
+    rates = measure(cases, rounds, clock=read_cpu_s)
     kilobytes = path.stat().st_size / kind.n_frames / 1000
-    print_table(f"{kind.name}, {kilobytes:.0f} kB a frame", rates, peer=PEER, unit="frames/s")
-    ours_db, peer_db = luma_psnr(path, folder)
-    print(f"ours / peer  {ratio(rates, OURS, PEER):.2f}  (reach {kind.reach:.2f})")
-    print(f"ours / limit {ratio(rates, OURS, LIMIT):.2f}  (reach 0.75)")
+    title = f"{kind.name}, {kilobytes:.0f} kB a frame, short side {short_side}"
+    print_table(title, rates, peer=PEER, unit="frames/CPU s")
+    ours_db, peer_db = luma_psnr(path, folder, short_side)
+    print(f"ours / limit {ratio(rates, OURS, LIMIT):.2f}  (reach {LIMIT_REACH})")
     print(f"luma PSNR    ours {ours_db:.1f} dB, peer {peer_db:.1f} dB")
-    names = Names(OURS, PEER, LIMIT, kind.reach)
-    return summarise(f"video {Path(kind.name).stem}", rates, names, unit="frames/s")
+    job = f"video {path.stem} to {short_side}"
+    reach = kind.reach if short_side == SHORT_SIDES[0] else None
+    limit_reach = LIMIT_REACH if reach else None
+    names = [Names(OURS, PEER, LIMIT, reach, limit_reach), *(Names(OURS, n, LIMIT) for n in PEERS)]
+    return [summarise(job, rates, each, unit="frames/CPU s") for each in names]
 
 
 def compare_processes(path: Path, folder: Path, rounds: int) -> Row:
@@ -182,21 +172,27 @@ def compare_processes(path: Path, folder: Path, rounds: int) -> Row:
         time.sleep(0.5)  # both workers are idle and warm before the first round
         rates = measure(
             {
-                "1": partial(store_in_processes, path, folder, pool, 1),
-                "2": partial(store_in_processes, path, folder, pool, 2),
+                "one": partial(store_in_processes, path, folder, pool, 1),
+                "two processes": partial(store_in_processes, path, folder, pool, 2),
             },
             rounds,
         )
-    print(f"\ntwo processes / one  {ratio(rates, '2', '1'):.2f}  (reach 1.80)")
-    return summarise("video, two processes", rates, Names("2", "1", reach=1.8), unit="frames/s")
+    print(f"\ntwo processes / one  {ratio(rates, 'two processes', 'one'):.2f}  (reach 1.80)")
+    names = Names("two processes", "one", reach=1.8)
+    return summarise("video 1080p_xvid, two processes", rates, names, unit="frames/s")
 
 
 def bench(rounds: int = ROUNDS) -> list[Row]:
     cv2.setNumThreads(1)
     print(f"Python {sys.version.split()[0]}, PyAV {av.__version__}, OpenCV {cv2.__version__}")
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
-        rows = [compare(kind, Path(name), rounds) for kind in KINDS]
-        return [*rows, compare_processes(Path(name) / KINDS[0].name, Path(name), rounds)]
+        folder = Path(name)
+        for kind in KINDS:
+            write_video(folder, kind)
+            for short_side in SHORT_SIDES:
+                rows += compare(kind, short_side, folder, rounds)
+        return [*rows, compare_processes(folder / KINDS[0].name, folder, rounds)]
 
 
 def main() -> None:
