@@ -34,11 +34,26 @@ def test_the_matrix_tells_each_cell_and_can_be_sorted(open_report, training_page
     page.locator("#confusion-matrix").focus()
     page.keyboard.press("ArrowRight")
     told = page.locator("#confusion-told")
-    assert told.inner_text() == f"true run, answered {HOSTILE}: 1 of 2 (50 %)"
+    assert told.inner_text() == f"true run, answered {HOSTILE}: 1 of 2 (50\u00a0%)"
     page.get_by_label("order").select_option("accuracy")
     page.locator("#confusion-matrix").hover(position={"x": 2, "y": 2})
     # Of the class sit nothing was right.
-    assert told.inner_text() == "true sit, answered sit: 0 of 1 (0 %)"
+    assert told.inner_text() == "true sit, answered sit: 0 of 1 (0\u00a0%)"
+
+
+def test_a_pressed_row_of_the_matrix_lists_what_its_class_was_answered(open_report, training_page):
+    page = open_report(training_page)
+    listed = page.locator("#confused .bar")
+    everything = listed.all_inner_texts()
+    assert [text.split("\n")[0] for text in everything] == [f"run → {HOSTILE}", "sit → run"]
+    page.locator("#confusion-matrix").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#confused-title").inner_text() == "run"
+    # As often right as wrong: as labelled.
+    assert [text.split("\n")[0] for text in listed.all_inner_texts()] == ["run", HOSTILE]
+    page.get_by_role("button", name="all classes").click()
+    assert listed.all_inner_texts() == everything
+    assert page.get_by_role("button", name="all classes").count() == 0
 
 
 def test_a_mistake_plays(open_report, training_page):

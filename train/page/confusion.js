@@ -3,6 +3,9 @@
 const MATRIX_PX = 760;
 const MOST_CELL_PX = 72;
 const MOST_CONFUSED = 30;
+// Of small cells a faint one could not be seen.
+const FAINTEST = { large: 0.15, small: 0.45 };
+const SMALL_CELL_PX = 6;
 
 // Counts by true class of what was answered, and what follows from them.
 class Answers {
@@ -29,10 +32,14 @@ class Answers {
     return order === "accuracy" ? seen.sort((a, b) => rank(a) - rank(b) || a - b) : seen;
   }
 
+  // What the samples of a class were taken for, itself among it, the commonest first.
+  of(truth) {
+    const given = this.names.map((_, label) => [label, this.at(truth, label)]).filter(([, n]) => n);
+    return given.sort((a, b) => b[1] - a[1]);
+  }
+
   confused() {
-    const pairs = [];
-    for (let t = 0; t < this.names.length; t++)
-      for (let g = 0; g < this.names.length; g++) if (t !== g && this.at(t, g)) pairs.push([t, g, this.at(t, g)]);
+    const pairs = this.names.flatMap((_, t) => this.of(t).filter(([g]) => g !== t).map(([g, n]) => [t, g, n]));
     return pairs.sort((a, b) => b[2] - a[2]);
   }
 }
@@ -44,7 +51,10 @@ class Matrix {
     this.told = byId("confusion-told");
     this.row = this.column = 0;
     this.canvas.addEventListener("pointermove", (event) => this.point(event));
-    this.canvas.addEventListener("pointerdown", (event) => this.point(event));
+    this.canvas.addEventListener("pointerdown", (event) => {
+      this.point(event);
+      this.list();
+    });
     this.canvas.addEventListener("pointerleave", () => this.draw());
     this.canvas.addEventListener("keydown", (event) => this.press(event));
     this.canvas.addEventListener("focus", () => this.tell(this.row, this.column));
@@ -55,8 +65,10 @@ class Matrix {
 
   sort(order) {
     this.shown = this.answers.list(order);
-    // Whole pixels a cell, so that the rows of 400 classes are all of one height.
-    this.cell = Math.max(2, Math.round(MATRIX_PX / this.shown.length));
+    // Whole pixels a cell, and none more than the screen has: a browser that leaves out pixels to
+    // make it fit would leave out classes.
+    const pixels = (this.canvas.clientWidth || MATRIX_PX) * devicePixelRatio;
+    this.cell = Math.max(1, Math.floor(pixels / this.shown.length));
     this.canvas.width = this.canvas.height = this.cell * this.shown.length;
     this.row = this.column = 0;
     this.canvas.style.setProperty("max-width", `${MOST_CELL_PX * this.shown.length}px`);
@@ -71,13 +83,14 @@ class Matrix {
     context.fillStyle = colour("--raised");
     context.fillRect(0, 0, this.canvas.width, this.canvas.height);
     const [right, wrong] = [colour("--ok"), colour("--failed")];
-    const gap = this.cell > 6 ? 1 : 0;
+    const small = this.cell <= SMALL_CELL_PX;
+    const gap = small ? 0 : 1;
     this.shown.forEach((truth, row) =>
       this.shown.forEach((given, column) => {
         const share = this.answers.share(truth, given);
         if (!share) return;
         // By the square root, or rare confusions could not be seen.
-        context.globalAlpha = Math.max(0.15, Math.sqrt(share));
+        context.globalAlpha = Math.max(small ? FAINTEST.small : FAINTEST.large, Math.sqrt(share));
         context.fillStyle = truth === given ? right : wrong;
         context.fillRect(column * this.cell, row * this.cell, this.cell - gap, this.cell - gap);
       }));
@@ -91,11 +104,24 @@ class Matrix {
   }
 
   press(event) {
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      this.list();
+      return;
+    }
     const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
     if (!step) return;
     event.preventDefault();
     const move = (at, by) => Math.min(this.shown.length - 1, Math.max(0, at + by));
     this.tell(move(this.row, step[0]), move(this.column, step[1]));
+  }
+
+  // Lists what the class of the row was answered; the button beside it leads back.
+  list() {
+    const { answers, shown, row } = this;
+    listAnswers(answers.names[shown[row]], answers.of(shown[row]).map(([given, n]) =>
+      [answers.names[given], n / answers.total[shown[row]], formatCount(n)]));
+    byId("confused-all").hidden = false;
   }
 
   tell(row, column) {
@@ -107,17 +133,31 @@ class Matrix {
     this.draw();
     const context = this.canvas.getContext("2d");
     context.strokeStyle = getComputedStyle(this.canvas).color;
-    context.lineWidth = 2;
-    context.strokeRect(column * this.cell, row * this.cell, this.cell, this.cell);
+    context.lineWidth = this.cell > SMALL_CELL_PX ? 2 : 1;
+    // Around a cell of a pixel or two, not over it.
+    const space = this.cell > SMALL_CELL_PX ? 0 : 2.5;
+    const side = this.cell + 2 * space;
+    context.strokeRect(column * this.cell - space, row * this.cell - space, side, side);
   }
 }
 
 function drawConfusion(test, answers) {
   byId("confusion-about").textContent = `${test.about}. Rows are true classes, columns what was answered; the stronger the colour, the larger the share of the row.`;
+  byId("confused-all").addEventListener("click", () => listConfused(answers));
+  listConfused(answers);
+  return new Matrix(answers);
+}
+
+function listConfused(answers) {
   const confused = answers.confused();
   const most = confused[0]?.[2];
-  byId("confused").append(...confused.slice(0, MOST_CONFUSED).map(([t, g, n]) =>
-    makeShare(`${answers.names[t]} → ${answers.names[g]}`, n / most, formatCount(n))));
-  if (!confused.length) byId("confused").append(make("p", { class: "note" }, "Nothing was confused."));
-  return new Matrix(answers);
+  listAnswers("most confused: true → answered", confused.slice(0, MOST_CONFUSED).map(([t, g, n]) =>
+    [`${answers.names[t]} → ${answers.names[g]}`, n / most, formatCount(n)]));
+  if (!most) byId("confused").append(make("p", { class: "note" }, "Nothing was confused."));
+  byId("confused-all").hidden = true;
+}
+
+function listAnswers(title, bars) {
+  byId("confused-title").textContent = title;
+  byId("confused").replaceChildren(...bars.map((bar) => makeShare(...bar)));
 }

@@ -15,7 +15,8 @@ function formatMeasure(value, unit = "") {
 }
 
 function formatShare(share) {
-  return measuredNumbers.format(Math.round(share * 1000) / 10) + " %";
+  // The space does not break: a line must not begin with the sign.
+  return measuredNumbers.format(Math.round(share * 1000) / 10) + "\u00a0%";
 }
 
 function formatBytes(n) {
