@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from train.errors import TrainError
+from train.joining import join_ranks
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def open_world(device: str) -> Iterator[World]:
     if size == 1:
         yield world
         return
-    dist.init_process_group("nccl" if world.device.type == "cuda" else "gloo")
+    join_ranks("nccl" if world.device.type == "cuda" else "gloo")
     try:
         yield world
     finally:

@@ -211,6 +211,26 @@ def run_as_rank(rank, size, port, arguments):
     main()
 
 
+def run_mortal_rank(arguments):
+    """Run the command as a rank of torchrun; rank 1 of the first start is killed in epoch 2."""
+    torch.set_num_threads(1)
+    finish_step = Trainer._finish_step
+
+    def finish_and_die(self, sums):
+        finish_step(self, sums)
+        is_first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+        if is_first and self.world.rank == 1 and self.global_step == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Trainer._finish_step = finish_and_die
+    sys.argv = ["train.run", *arguments]
+    try:
+        main()
+    except SystemExit as ended:  # Of functions, torchrun takes returning for success.
+        if ended.code:
+            raise
+
+
 def run_rank(rank, size, port, dataset, out):
     """Train and check as one rank; write what it saw to rank<r>.json."""
     join_ranks(rank, size, port)

@@ -15,12 +15,15 @@ from child_jobs import (
     run_as_rank,
     run_full,
     run_killed_writing,
+    run_mortal_rank,
     run_processes,
     run_reader_killed,
 )
 from click.testing import CliRunner
 from test_distributed import free_port
 from tiny_runs import tiny_arguments, write_tiny_dataset
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from toolkit.shards import ShardError, read_manifest
 from train import evaluate as evaluation
@@ -287,51 +290,38 @@ def test_unreadable_test_samples_count_as_dropped(undisturbed, tmp_path):
         assert (found["n_samples"], found["n_dropped"]) == (len(rows) - n_lost, n_lost)
 
 
-# Stands in for "-m train.run": rank 1 is killed in the first start, in the middle of epoch 2.
-MORTAL = """
-import os, signal
-from train.loop import Trainer
-from train.run import main
-
-finish_step = Trainer._finish_step
-
-def finish_and_die(self, sums):
-    finish_step(self, sums)
-    first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
-    if first and self.world.rank == 1 and self.global_step == 4:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Trainer._finish_step = finish_and_die
-main()
-"""
+@pytest.fixture
+def own_signals():
+    """Give the handlers of signals back that torchrun replaces."""
+    handlers = {number: signal.getsignal(number) for number in TORCHRUN_STOPS}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
-def torchrun(script, *arguments):
-    # Several restarts: gloo may still find the address of the dead rank when it begins again.
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr",
-               "127.0.0.1", "--nproc-per-node", "2", "--max-restarts", "3",
-               script, *arguments]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+TORCHRUN_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
-@pytest.mark.skipif(
-    not os.environ.get("CTXTOOL_SLOW"),
-    reason="torchrun may need several restarts until gloo connects; CTXTOOL_SLOW=1 runs it",
-)
-@pytest.mark.slow
-def test_torchrun_starts_a_killed_rank_again_and_the_run_goes_on(tiny_dataset, tmp_path):
+def torchrun(folder, function, *arguments):
+    """Do what the command torchrun does, with ranks that need not import torch."""
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=2, run_id="faults", max_restarts=1,
+        rdzv_backend="c10d", rdzv_endpoint="localhost:0", local_addr="127.0.0.1",
+        start_method="forkserver", logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
+    )  # fmt: skip
+    elastic_launch(config, function)(*arguments)
+
+
+def test_torchrun_starts_a_killed_rank_again_and_the_run_goes_on(
+    tiny_dataset, tmp_path, own_signals
+):
     whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
     # Three steps an epoch on two ranks; saved at the end of the first.
     changes = {"run.batch_size": 2, "data.validation_share": 0.0}
     arguments = {run: arguments_of(tiny_dataset, run.path, changes) for run in (whole, killed)}
     port = free_port()
-    assert run_processes(run_as_rank, [(rank, 2, port, arguments[whole]) for rank in range(2)]) == [
-        0,
-        0,
-    ]
-    (tmp_path / "mortal.py").write_text(MORTAL)
-    torchrun(tmp_path / "mortal.py", *arguments[killed], "--resume")
+    places = [(rank, 2, port, arguments[whole]) for rank in range(2)]
+    assert run_processes(run_as_rank, places) == [0, 0]
+    torchrun(tmp_path / "logs", run_mortal_rank, [*arguments[killed], "--resume"])
     assert len(killed.read_json(killed.environment)["starts"]) == 2
     assert_equal_runs(killed, whole)
