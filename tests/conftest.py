@@ -1,6 +1,7 @@
-"""Fixtures shared by all tests: the real samples where they lie beside the checkout."""
+"""Fixtures shared by all tests: real samples beside the checkout, Ctrl-C as in a terminal."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,17 @@ settings.load_profile("default")
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heed_ctrl_c():
+    """Heed Ctrl-C even where the tests run in the background of a script, told to ignore it.
+
+    The commands they start would inherit that; of a handler they inherit nothing.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-CTXTOOL = [sys.executable, "-c", "from toolkit.cli import main; main()"]
+CTXTOOL = [sys.executable, "-c", "from toolkit.entry import main; main()"]
 
 
 @dataclass(frozen=True)

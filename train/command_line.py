@@ -10,6 +10,7 @@ import click
 
 from toolkit.shards import ShardError
 from train.errors import TrainError
+from train.starting import raise_again
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def run_command(command: click.Command) -> None:
     """Run a command; expected errors become one sentence and an exit status."""
     _exit_on_terminate()
     try:
+        raise_again()
         sys.exit(command(standalone_mode=False))
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)

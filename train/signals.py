@@ -24,10 +24,11 @@ class StopWish:
 
 @contextmanager
 def catch_stop() -> Iterator[StopWish]:
-    """Collect signals instead of dying of them."""
+    """Collect signals instead of dying of them; one that is ignored stays ignored."""
     wish = StopWish()
     numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, wish.take) for number in numbers}
+    heeded = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, wish.take) for number in heeded}
     try:
         yield wish
     finally:

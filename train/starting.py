@@ -1,0 +1,24 @@
+"""Ctrl-C while a command of this package loads its modules, which takes seconds."""
+
+import os
+import signal
+
+_SAID = b"interrupted; nothing has begun\n"
+
+
+def end_quietly() -> None:
+    """Let Ctrl-C end this process with 130 and one sentence; a Ctrl-C that is ignored stays so."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def raise_again() -> None:
+    """Let Ctrl-C be an exception again: work begins."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number: int, _: object) -> None:
+    # Not by an exception: some modules swallow those while they are loaded.
+    os.write(2, _SAID)
+    os._exit(128 + number)
