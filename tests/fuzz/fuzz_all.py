@@ -151,7 +151,7 @@ def write_ledger(lines: list[Line], asked: argparse.Namespace) -> None:
     findings = sum(line.findings for line in lines)
     seconds = sum(line.seconds for line in lines)
     said = (
-        f"{total:,} inputs in {seconds / 60:.1f} minutes of {asked.jobs} processes at once,"
+        f"{total:,} inputs in {seconds / 60:.1f} process minutes, {asked.jobs} processes at once,"
         f" {findings} findings, seed {asked.seed}."
     )
     (asked.out / "ledger.md").write_text("\n".join([*describe(lines), "", said, ""]))
