@@ -24,7 +24,7 @@ def task(tmp_path):
     (out / SHARD_FOLDER).mkdir(parents=True)
     plan = plan_build(folder_data(tmp_path / "raw"), OPTIONS, BuildSettings(out))
     write_plan(plan, out)
-    return next(list_tasks(plan, out, limits=None))
+    return list_tasks(plan, out, limits=None)[0]
 
 
 def refused(task, site):

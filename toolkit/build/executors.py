@@ -58,13 +58,14 @@ def run_tasks(
 def _run_in_pools(
     work: Callable[[Task], Result], tasks: Sequence[Task], n_jobs: int, tidy: Callable[[], None]
 ) -> Generator[Result, None, None]:
-    left = dict(enumerate(tasks))
+    # By their places: a task is made when it is handed out, and may be large.
+    left = dict.fromkeys(range(len(tasks)))
     n_deaths = 0
     while left:
         try:
-            with closing(_run_pool(work, list(left.items()), n_jobs)) as results:
-                for number, result in results:
-                    del left[number]
+            with closing(_run_pool(work, tasks, list(left), n_jobs)) as results:
+                for place, result in results:
+                    del left[place]
                     n_deaths = 0
                     yield result
         except TerminatedWorkerError as error:
@@ -73,27 +74,26 @@ def _run_in_pools(
                 raise WorkerDiedError(_DIED) from error
             tidy()
             logger.warning("a worker process died; beginning anew with %d shards", len(left))
-            left = _begun_last(left, n_jobs)
+            left = dict.fromkeys(_begun_last(list(left), n_jobs))
 
 
-def _begun_last(left: dict[int, Task], n_begun: int) -> dict[int, Task]:
+def _begun_last(left: list[int], n_begun: int) -> list[int]:
     """Put the tasks that were under way behind the others: one of them may be what kills."""
-    numbers = list(left)
-    return {n: left[n] for n in (*numbers[n_begun:], *numbers[:n_begun])}
+    return left[n_begun:] + left[:n_begun]
 
 
 def _run_pool(
-    work: Callable[[Task], Result], tasks: Sequence[tuple[int, Task]], n_jobs: int
+    work: Callable[[Task], Result], tasks: Sequence[Task], places: Sequence[int], n_jobs: int
 ) -> Generator[tuple[int, Result], None, None]:
     # One task at a time and none in reserve: a shard is minutes of work, handing over is nothing.
     # Two processes even for a last task: one that kills must not kill this process.
     pool = joblib.Parallel(
-        n_jobs=max(2, min(n_jobs, len(tasks))), batch_size=1, pre_dispatch="n_jobs",
+        n_jobs=max(2, min(n_jobs, len(places))), batch_size=1, pre_dispatch="n_jobs",
         max_nbytes=None, return_as="generator_unordered", backend="loky",
         initializer=_settle, initargs=(os.getpid(),),
     )  # fmt: skip
     with _stops_held_back() as waiting:
-        results = pool(joblib.delayed(_in_child)(work, *task) for task in tasks)
+        results = pool(joblib.delayed(_in_child)(work, place, tasks[place]) for place in places)
     # Of tasks that a stop cuts short joblib would say, from a thread, that they were a waste.
     warnings.filterwarnings("ignore", r"[0-9]+ tasks ", UserWarning)
     with closing(results):
@@ -119,11 +119,11 @@ def _stops_held_back() -> Iterator[list[int]]:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _in_child(work: Callable[[Task], Result], number: int, task: Task) -> tuple[int, Result]:
+def _in_child(work: Callable[[Task], Result], place: int, task: Task) -> tuple[int, Result]:
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-    return number, work(task)
+    return place, work(task)
 
 
 def _settle(parent: int) -> None:

@@ -1,14 +1,15 @@
 """The end of a build: every planned sample accounted for, manifest and ``dataset.json`` written."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from toolkit.build.ledger import Ledger
 from toolkit.build.leftovers import remove_dead
-from toolkit.build.outcomes import join_outcomes
+from toolkit.build.outcomes import Told, join_outcomes
 from toolkit.build.parts import forget_count, name_parts, read_count
 from toolkit.build.plan import Plan
 from toolkit.build.plan_file import read_plan
-from toolkit.build.tasks import Rows, list_tasks, sort_out
+from toolkit.build.tasks import list_tasks, sort_out
 from toolkit.errors import DataNotFoundError, PlanError
 from toolkit.shards.dataset import DatasetInfo
 from toolkit.shards.manifest import write_manifest
@@ -30,18 +31,18 @@ def finalize_build(out: Path) -> tuple[Plan, Ledger]:
         )
     rows, left = sort_out(list_tasks(plan, out))
     if left:
-        raise PlanError(_say_missing([task.number for task in left], out))
+        raise PlanError(_say_missing(left.numbers, out))
     return plan, finish(plan, rows, out)
 
 
-def finish(plan: Plan, rows: Rows, out: Path) -> Ledger:
+def finish(plan: Plan, rows: Told, out: Path) -> Ledger:
     """Write what makes a folder of shards a data set; ``rows`` are those of all shards.
 
     Raises ``ValueError`` unless every planned sample has its row.
     """
     ledger = Ledger(len(plan))
-    ledger.add(known_rows(plan))
-    ledger.add(rows)
+    ledger.add_counts(known_rows(plan).count())
+    ledger.add_counts(rows.count())
     ledger.check()
     write_manifest(join_outcomes(plan, rows), out)
     _describe(plan, ledger).write(out)
@@ -67,12 +68,15 @@ def _describe(plan: Plan, ledger: Ledger) -> DatasetInfo:
     )
 
 
-def known_rows(plan: Plan) -> Rows:
+def known_rows(plan: Plan) -> Told:
     """Return the rows of samples that need no work: their reason is known from the listing."""
-    return [{**row.columns(), "status": row.reason, "detail": row.detail} for row in plan.idle]
+    idle = plan.idle
+    columns = (idle[name].to_pylist() for name in ("sample_id", "reason", "detail"))
+    names = ("sample_id", "status", "detail")
+    return Told(dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
-def _say_missing(shards: list[int], out: Path) -> str:
+def _say_missing(shards: Sequence[int], out: Path) -> str:
     names = ", ".join(map(str, shards[:_MOST_NAMED]))
     more = f" and {len(shards) - _MOST_NAMED} more" if len(shards) > _MOST_NAMED else ""
     are, them = ("shard is", "it") if len(shards) == 1 else ("shards are", "them")

@@ -19,6 +19,10 @@ class Ledger:
         """Count finished manifest rows by their status."""
         self.outcomes.update(row["status"] for row in rows)
 
+    def add_counts(self, counts: Mapping[str, int]) -> None:
+        """Count finished samples, so many of each status."""
+        self.outcomes.update(counts)
+
     @property
     def ok(self) -> int:
         """How many samples are usable."""

@@ -5,7 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from toolkit.build.plan import NO_SHARD, Plan, PlannedSample
+from toolkit.build.plan_table import find_places, numbers, read_rows
 from toolkit.errors import PlanError
 from toolkit.shards.files import write_atomically
 
@@ -43,11 +47,18 @@ class Part:
         return f"{self.index}/{self.count}"
 
 
-def list_samples(plan: Plan, part: Part | None) -> list[PlannedSample]:
-    """Return the planned samples, of a part only those of its shards, in the order of their ids."""
+def select_samples(plan: Plan, part: Part | None) -> pa.Table:
+    """Return the planned samples' rows, of a part only its shards', in the order of their ids."""
+    live = plan.live
     if part is None:
-        return plan.samples
-    return [row for row in plan.samples if row.shard != NO_SHARD and row.shard in part]
+        return live
+    shard = numbers(live, "shard")
+    return live.filter(pa.array((shard != NO_SHARD) & (shard % part.count == part.index - 1)))
+
+
+def count_samples(plan: Plan, part: Part | None) -> int:
+    """Return the number of planned samples, of a part only of those in its shards."""
+    return len(plan) if part is None else len(select_samples(plan, part))
 
 
 def write_count(out: Path, part: Part) -> None:
@@ -80,19 +91,15 @@ def refuse_moved(earlier: Plan, plan: Plan) -> None:
     A whole build plans such samples anew; a part may only add.  Mostly the raw files are not
     visible on the part's machine, or not as they are elsewhere.
     """
-    now = _shards_of(plan)
-    for sample_id, shard in _shards_of(earlier).items():
-        if shard != NO_SHARD and now[sample_id] != shard:
-            raise PlanError(_say_moved(_find(earlier, sample_id), _find(plan, sample_id)))
-
-
-def _shards_of(plan: Plan) -> dict[str, int]:
-    live = plan.live
-    return dict(zip(live["sample_id"].to_pylist(), live["shard"].to_pylist(), strict=True))
-
-
-def _find(plan: Plan, sample_id: str) -> PlannedSample:
-    return next(r for r in plan.rows if r.sample_id == sample_id and not r.superseded)
+    before, now = earlier.live, plan.live
+    # A plan that goes on from another one has all its samples.
+    there = find_places(before, now)
+    shard = numbers(before, "shard")
+    moved = np.flatnonzero((shard != NO_SHARD) & (numbers(now, "shard")[there] != shard))
+    if len(moved):
+        first = int(moved[0])
+        old, new = read_rows(before.slice(first, 1)), read_rows(now.slice(int(there[first]), 1))
+        raise PlanError(_say_moved(old[0], new[0]))
 
 
 def _say_moved(old: PlannedSample, new: PlannedSample) -> str:

@@ -87,10 +87,27 @@ class Shards(Mapping[int, list[PlannedSample]]):
         return iter(self.numbers.tolist())
 
     def __getitem__(self, number: int) -> list[PlannedSample]:
+        begin, end = self._bounds(number)
+        return read_rows(self.table.slice(begin, end - begin))
+
+    def outline(self, number: int) -> dict[str, bool]:
+        """Return the ids of a shard's rows, each with whether its row is superseded.
+
+        Makes no objects: what asks about every shard takes a tenth of the time.
+        """
+        begin, end = self._bounds(number)
+        ids, superseded = self._columns
+        return dict(zip(ids[begin:end], superseded[begin:end], strict=True))
+
+    @cached_property
+    def _columns(self) -> tuple[list[str], list[bool]]:
+        return self.table["sample_id"].to_pylist(), self.table["superseded"].to_pylist()
+
+    def _bounds(self, number: int) -> tuple[int, int]:
         at = int(np.searchsorted(self.numbers, number))
         if at == len(self.numbers) or self.numbers[at] != number:
             raise KeyError(number)
-        return read_rows(self.table.slice(self.bounds[at], self.bounds[at + 1] - self.bounds[at]))
+        return int(self.bounds[at]), int(self.bounds[at + 1])
 
 
 @dataclass(frozen=True)
@@ -130,10 +147,10 @@ class Plan:
         return read_rows(self.live)
 
     @property
-    def idle(self) -> list[PlannedSample]:
-        """The samples that need no work, as objects: their reason is known from the listing."""
+    def idle(self) -> pa.Table:
+        """The rows of samples that need no work: their reason is known from the listing."""
         live = self.live
-        return read_rows(live.filter(pa.array(numbers(live, "shard") == NO_SHARD)))
+        return live.filter(pa.array(numbers(live, "shard") == NO_SHARD))
 
     @property
     def ids(self) -> list[str]:

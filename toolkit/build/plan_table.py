@@ -12,7 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from toolkit.build.planned import NO_SHARD, FileStamp, PlannedSample, Stamp, look_up
+from toolkit.build.planned import (
+    NO_SHARD,
+    FileStamp,
+    FileStamps,
+    PlannedSample,
+    Stamp,
+    look_up_all,
+)
 from toolkit.samples import Sample
 
 BASE: dict[str, pa.DataType] = {
@@ -41,11 +48,12 @@ _WORK = (
 
 def tabulate_samples(samples: Sequence[Sample], *, skeleton_only: bool) -> pa.Table:
     """Return the rows of a listing, every file looked up, none with a shard yet."""
-    videos = (None for _ in samples) if skeleton_only else (sample.video for sample in samples)
+    poses = look_up_all(sample.poses for sample in samples)
+    videos = look_up_all(None if skeleton_only else sample.video for sample in samples)
     return _tabulate(
         samples,
-        **_spread_stamps("poses", (look_up(sample.poses) for sample in samples)),
-        **_spread_stamps("video", map(look_up, videos)),
+        **_name_stamps("poses", poses),
+        **_name_stamps("video", videos),
         shard=[NO_SHARD] * len(samples),
         superseded=[False] * len(samples),
     )
@@ -55,8 +63,8 @@ def tabulate_rows(rows: Sequence[PlannedSample]) -> pa.Table:
     """Return rows as a table; the reverse of :func:`read_rows`."""
     return _tabulate(
         rows,
-        **_spread_stamps("poses", (row.poses.parts for row in rows)),
-        **_spread_stamps("video", (row.video.parts for row in rows)),
+        **_name_stamps("poses", _spread_stamps(row.poses.parts for row in rows)),
+        **_name_stamps("video", _spread_stamps(row.video.parts for row in rows)),
         shard=[row.shard for row in rows],
         superseded=[row.superseded for row in rows],
     )
@@ -79,14 +87,18 @@ def _tabulate(rows: Sequence[Sample] | Sequence[PlannedSample], **given: list[An
     return pa.table(base | told)
 
 
-def _spread_stamps(file: str, stamps: Iterable[FileStamp]) -> dict[str, list[Any]]:
-    """Return the columns of a file's stamps, made one by one: few objects live at a time."""
-    columns: dict[str, list[Any]] = {f"{file}_{part}": [] for part in FileStamp._fields}
-    add = [column.append for column in columns.values()]
-    for stamp in stamps:
-        for add_part, value in zip(add, stamp, strict=True):
-            add_part(value)
-    return columns
+def _name_stamps(file: str, stamps: FileStamps) -> dict[str, list[Any]]:
+    return {f"{file}_{part}": column for part, column in stamps._asdict().items()}
+
+
+def _spread_stamps(stamps: Iterable[FileStamp]) -> FileStamps:
+    listed = list(stamps)
+    return FileStamps(
+        folder=[stamp.folder for stamp in listed],
+        name=[stamp.name for stamp in listed],
+        bytes=[stamp.bytes for stamp in listed],
+        mtime_ns=[stamp.mtime_ns for stamp in listed],
+    )
 
 
 def _spread(prefix: str, dicts: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 NO_SHARD = -1
+# What a path may end in that is no name in its folder.
+_NO_NAMES = frozenset({"", ".", ".."})
 
 
 class FileStamp(NamedTuple):
@@ -53,6 +55,15 @@ class Stamp:
         return f"{self.path} ({self.n_bytes} bytes of {when:%Y-%m-%d %H:%M:%S.%f} UTC)"
 
 
+class FileStamps(NamedTuple):
+    """The stamps of many files as columns."""
+
+    folder: list[str]
+    name: list[str]
+    bytes: list[int]
+    mtime_ns: list[int]
+
+
 def look_up(path: str | os.PathLike[str] | None) -> FileStamp:
     """Look a file up; a folder counts its files' bytes and its newest change.
 
@@ -61,23 +72,49 @@ def look_up(path: str | os.PathLike[str] | None) -> FileStamp:
     if path is None:
         return FileStamp()
     folder, name = _place(os.fspath(path))
+    return FileStamp(folder, name, *_measure(folder + name))
+
+
+def look_up_all(paths: Iterable[str | os.PathLike[str] | None]) -> FileStamps:
+    """Look many files up, each as :func:`look_up` does: there are 600,000, in few folders."""
+    folders, names, sizes, times = columns = FileStamps([], [], [], [])
+    known: dict[str, str] = {}
+    for path in paths:
+        text = "" if path is None else os.fspath(path)
+        at = text.rfind(os.sep) + 1
+        start, name = text[:at], text[at:]
+        folder = known.get(start)
+        if folder is None or name in _NO_NAMES:
+            folder, name, size, time = look_up(path)
+            known[start] = _place(start + "a file")[0]
+        else:
+            size, time = _measure(folder + name)
+        folders.append(folder)
+        names.append(name)
+        sizes.append(size)
+        times.append(time)
+    return columns
+
+
+def _measure(path: str) -> tuple[int, int]:
+    """Return the bytes and the time of change of a file, or of the files in a folder."""
     try:
-        info = os.stat(folder + name)  # noqa: PTH116 - no Path object per file: there are 600,000
+        info = os.stat(path)  # noqa: PTH116 - no Path object per file: there are 600,000
     except FileNotFoundError:
-        return FileStamp(folder, name)
+        return 0, 0
     if not stat.S_ISDIR(info.st_mode):
-        return FileStamp(folder, name, info.st_size, info.st_mtime_ns)
-    with os.scandir(folder + name) as entries:
+        return info.st_size, info.st_mtime_ns
+    with os.scandir(path) as entries:
         infos = [entry.stat() for entry in entries if entry.is_file()]
     newest = max((i.st_mtime_ns for i in infos), default=0)
-    return FileStamp(folder, name, sum(i.st_size for i in infos), newest)
+    return sum(i.st_size for i in infos), newest
 
 
 def _place(path: str) -> tuple[str, str]:
     """Return the absolute folder, ending in a slash, and the name in it."""
     at = path.rfind(os.sep) + 1
     folder, name = path[:at], path[at:]
-    if name in ("", ".", ".."):
+    if name in _NO_NAMES:
         whole = os.path.abspath(path)  # noqa: PTH100 - as below
         at = whole.rfind(os.sep) + 1
         return whole[:at], whole[at:]

@@ -14,11 +14,12 @@ from toolkit.build.ledger import Ledger
 from toolkit.build.leftovers import remove_dead, remove_output, remove_unplanned
 from toolkit.build.lock import planning
 from toolkit.build.options import BuildOptions
-from toolkit.build.parts import Part, list_samples, refuse_moved, write_count
+from toolkit.build.outcomes import Told
+from toolkit.build.parts import Part, count_samples, refuse_moved, write_count
 from toolkit.build.plan import Plan, PlannedSample, make_plan
 from toolkit.build.plan_file import read_plan, write_plan
 from toolkit.build.site import refuse_unseen
-from toolkit.build.tasks import Rows, list_tasks, read_finished, sort_out
+from toolkit.build.tasks import Rows, list_tasks, sort_out
 from toolkit.build.worker import ShardTask, build_shard
 from toolkit.errors import PlanError, ShardError
 from toolkit.samples import DataSet
@@ -26,7 +27,7 @@ from toolkit.shards.manifest import OK
 from toolkit.shards.schema import DATASET_FILE, MANIFEST_FILE, PLAN_FILE, SHARD_FOLDER
 from toolkit.shards.sidecar import read_sidecar, sidecar_path
 
-Progress = Callable[[Rows], object]
+Progress = Callable[[Told], object]
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ def list_finished(plan: Plan, settings: BuildSettings) -> set[int]:
     """Return the shards that are done already and would be left as they are."""
     if settings.overwrite:
         return set()
-    tasks, verify = list_tasks(plan, settings.out), settings.verify_existing
-    return {t.number for t in tasks if read_finished(t, verify=verify) is not None}
+    tasks = list_tasks(plan, settings.out)
+    _, left = sort_out(tasks, verify=settings.verify_existing)
+    return set(tasks.numbers).difference(left.numbers)
 
 
 def run_build(plan: Plan, settings: BuildSettings, progress: Progress) -> Ledger:
@@ -107,14 +109,14 @@ def run_part(plan: Plan, settings: BuildSettings, progress: Progress) -> Ledger:
     """Do what is left of one part of a plan; return the ledger of its shards' samples."""
     (settings.out / SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
     remove_dead(settings.out)
-    rows = _make_shards(plan, settings, progress, [])
-    ledger = Ledger(len(list_samples(plan, settings.part)))
-    ledger.add(rows)
+    rows = _make_shards(plan, settings, progress, Told())
+    ledger = Ledger(count_samples(plan, settings.part))
+    ledger.add_counts(rows.count())
     ledger.check()
     return ledger
 
 
-def _make_shards(plan: Plan, settings: BuildSettings, progress: Progress, known: Rows) -> Rows:
+def _make_shards(plan: Plan, settings: BuildSettings, progress: Progress, known: Told) -> Told:
     """Return the rows of all shards asked for; ``known`` are told as done with the first."""
     # Whoever works elsewhere has another parent.
     owner = None if settings.scheduler else os.getpid()
@@ -123,10 +125,11 @@ def _make_shards(plan: Plan, settings: BuildSettings, progress: Progress, known:
     if settings.part is not None:
         for task in left:
             refuse_unseen(task)
-    progress([*known, *rows])
+    known.extend(rows)
+    progress(known)
     # Closed at once when interrupted: what was under way is tidied up before anything is said.
     with closing(_run(left, settings)) as results:
-        for finished in results:
+        for finished in map(Told, results):
             rows.extend(finished)
             progress(finished)
     return rows

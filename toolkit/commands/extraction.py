@@ -270,20 +270,20 @@ def _extract_whole(data: "DataSet", options: "BuildOptions", run: RunChoices) ->
     settings = run.settings()
     with locked(run.out):
         plan = plan_build(data, options, settings)
-        with SampleBar(len(plan.samples)) as progress:
+        with SampleBar(len(plan)) as progress:
             ledger = run_build(plan, settings, progress.update)
     report_build(run.out, plan, ledger, run.allow)
 
 
 def _extract_part(data: "DataSet", options: "BuildOptions", run: RunChoices, part: "Part") -> None:
     from toolkit.build.lock import locked
-    from toolkit.build.parts import list_samples
+    from toolkit.build.parts import count_samples
     from toolkit.build.run import plan_part, run_part
 
     settings = run.settings()
     with locked(run.out, (part.index, part.count)):
         plan = plan_part(data, options, settings)
-        with SampleBar(len(list_samples(plan, part))) as progress:
+        with SampleBar(count_samples(plan, part)) as progress:
             ledger = run_part(plan, settings, progress.update)
     click.echo(f"{run.out}: part {part} is done: {ledger}")
     click.echo(f"when all parts are done: ctxtool finalize {run.out}")

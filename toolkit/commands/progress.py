@@ -1,6 +1,9 @@
 """Progress bars on stderr; silent when nobody watches."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.build.outcomes import Told
 
 
 class CountBar:
@@ -38,7 +41,7 @@ class SampleBar(CountBar):
     def __enter__(self) -> "SampleBar":
         return self
 
-    def update(self, rows: list[dict[str, Any]]) -> None:
+    def update(self, rows: "Told") -> None:
         """Count finished manifest rows; the first call tells what was finished before."""
         from toolkit.shards import OK
 
@@ -46,6 +49,6 @@ class SampleBar(CountBar):
             # What an earlier run did says nothing of the rate of this one.
             self._bar.initial = len(rows)
             self._started = True
-        self._n_failed += sum(row["status"] != OK for row in rows)
+        self._n_failed += len(rows) - rows.count()[OK]
         self._bar.set_postfix(failed=self._n_failed, refresh=False)
         self._bar.update(len(rows))

@@ -5,7 +5,7 @@ The evaluation subset, called val in the files, is stored as ``test``: the paper
 
 import os
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,7 @@ from toolkit.samples import DataSet, Sample
 from toolkit.skeleton import OPENPOSE18
 
 SPLIT = "kinetics"
-_TIMES = re.compile(r"(.+)_[0-9]{6}_[0-9]{6}")
+_TIMES, _TIMES_LENGTH = re.compile(r"_[0-9]{6}_[0-9]{6}"), 14
 _ID_LENGTH = 11
 
 
@@ -89,7 +89,7 @@ def list_kinetics(
         _find_videos(found, videos, name)
     ids = _choose_ids(found, motion_only=motion_only)
     found.notices += _compare_indices(found.entries, ids)
-    samples = tuple(_make_sample(i, found, motion_only=motion_only) for i in ids)
+    samples = tuple(_iterate_samples(ids, found, motion_only=motion_only))
     n_adrift = sum(not sample.subsets for sample in samples)
     if n_adrift:
         found.notices.append(
@@ -155,15 +155,18 @@ def match_video(stem: str, ids: Container[str]) -> str:
     six-digit times; its first, then its last 11 characters, set off by ``_`` (an id may hold ``_``
     itself, so nothing is split at it).  A name that fits none gives the name without its times.
     """
-    match = _TIMES.fullmatch(stem)
-    timeless = match[1] if match else stem
-    candidates = [stem, timeless]
-    if stem[_ID_LENGTH : _ID_LENGTH + 1] == "_":
-        candidates.append(stem[:_ID_LENGTH])
+    if stem in ids:
+        return stem
+    timed = len(stem) > _TIMES_LENGTH and _TIMES.fullmatch(stem[-_TIMES_LENGTH:])
+    timeless = stem[:-_TIMES_LENGTH] if timed else stem
+    if timeless in ids:
+        return timeless
+    if stem[_ID_LENGTH : _ID_LENGTH + 1] == "_" and stem[:_ID_LENGTH] in ids:
+        return stem[:_ID_LENGTH]
     # A class name before the id may hold anything, hence from the end, and after the rest.
-    if timeless[-_ID_LENGTH - 1 : -_ID_LENGTH] == "_":
-        candidates.append(timeless[-_ID_LENGTH:])
-    return next((candidate for candidate in candidates if candidate in ids), timeless)
+    if timeless[-_ID_LENGTH - 1 : -_ID_LENGTH] == "_" and timeless[-_ID_LENGTH:] in ids:
+        return timeless[-_ID_LENGTH:]
+    return timeless
 
 
 def _choose_ids(found: _Findings, *, motion_only: bool) -> list[str]:
@@ -187,10 +190,10 @@ def _choose_ids(found: _Findings, *, motion_only: bool) -> list[str]:
 
 def _compare_indices(entries: dict[str, ClassEntry], ids: list[str]) -> list[str]:
     cases: list[str] = []
-    n_one_based = 0
+    n_one_based, labels = 0, _source_labels()
     for sample_id in ids:
         entry = entries[sample_id]
-        label = _source_labels().get(entry.label)
+        label = labels.get(entry.label)
         if label is None or entry.label_index in (None, label):
             continue
         n_one_based += entry.label_index == label + 1
@@ -203,26 +206,27 @@ def _compare_indices(entries: dict[str, ClassEntry], ids: list[str]) -> list[str
     ]
 
 
-def _make_sample(sample_id: str, found: _Findings, *, motion_only: bool) -> Sample:
-    entry = found.entries[sample_id]
-    source_label = _source_labels().get(entry.label, -1)
-    known = source_label >= 0
-    reason, detail = _find_reason(sample_id, found)
-    return Sample(
-        sample_id=sample_id,
-        label=_motion_labels()[source_label] if motion_only else source_label,
-        label_name=read_class_names()[source_label] if known else entry.label,
-        subsets={SPLIT: entry.subset} if entry.subset else {},
-        poses=found.poses.get(sample_id),
-        video=found.videos.get(sample_id),
-        facts={"youtube_id": sample_id, "source_label": source_label},
-        reason=reason,
-        detail=detail,
-    )
+def _iterate_samples(ids: list[str], found: _Findings, *, motion_only: bool) -> Iterator[Sample]:
+    labels, names = _source_labels(), read_class_names()
+    subsets = {subset: {SPLIT: subset} if subset else {} for subset in ("", "train", "test")}
+    for sample_id in ids:
+        entry = found.entries[sample_id]
+        source_label = labels.get(entry.label, -1)
+        reason, detail = _find_reason(sample_id, entry, found)
+        yield Sample(
+            sample_id,
+            _motion_labels()[source_label] if motion_only else source_label,
+            names[source_label] if source_label >= 0 else entry.label,
+            subsets[entry.subset],
+            found.poses.get(sample_id),
+            found.videos.get(sample_id),
+            {"youtube_id": sample_id, "source_label": source_label},
+            reason,
+            detail,
+        )
 
 
-def _find_reason(sample_id: str, found: _Findings) -> tuple[str | None, str]:
-    entry = found.entries[sample_id]
+def _find_reason(sample_id: str, entry: ClassEntry, found: _Findings) -> tuple[str | None, str]:
     pose_folder, video_folder = found.folders
     unplaced = video_folder is not None and sample_id not in found.videos
     known = entry.label in _source_labels() and entry.has_skeleton and not entry.fault
