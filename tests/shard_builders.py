@@ -1,10 +1,11 @@
 """Small finished data set folders made from numbers alone: no raw files, no decoding."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from toolkit import clips
@@ -12,13 +13,15 @@ from toolkit.build.options import BuildOptions
 from toolkit.build.plan import Plan, PlannedSample, make_plan
 from toolkit.build.plan_file import write_plan
 from toolkit.build.run import BuildSettings, run_build
+from toolkit.readers.group_encoder import GroupEncoder, name_encoder
+from toolkit.readers.picture import Planes
 from toolkit.samples import DataSet, Sample
-from toolkit.shards.codec import encode_picture
+from toolkit.shards.codec import Picture, decode_picture, encode_picture
 from toolkit.shards.files import sha256_of
 from toolkit.shards.manifest import OK
-from toolkit.shards.schema import BODIES, SHARD_FOLDER
+from toolkit.shards.schema import BODIES, SHARD_FOLDER, Codec
 from toolkit.shards.sidecar import Sidecar, shard_path, write_sidecar
-from toolkit.shards.writer import AlignedSample, ShardWriter
+from toolkit.shards.writer import AlignedSample, Coding, ShardWriter
 from toolkit.skeleton import METRES, NTU25, SkeletonLayout, SkeletonSequence
 
 CLASS_NAMES = ("drink water", "eat meal", "brush teeth")
@@ -63,6 +66,7 @@ class MadeDataset:
 
     layout: SkeletonLayout = NTU25
     pictures: bool = True
+    codec: Codec = "jpeg"
     samples_per_shard: int = 2
     finished: bool = True
 
@@ -104,6 +108,8 @@ def plan_dataset(recordings: Sequence[Recording], made: MadeDataset) -> Plan:
         source="ntu",
         align="frame",
         bodies="denoise",
+        codec=made.codec,
+        encoder=name_encoder(20) if made.codec == "h264" else "",
         skeleton_only=not made.pictures,
         samples_per_shard=made.samples_per_shard,
     )
@@ -117,7 +123,8 @@ def write_shard(
     path = shard_path(folder, number)
     pictures = not plan.header.options.skeleton_only
     out: list[dict[str, Any]] = []
-    with ShardWriter(path, plan.header.layout, pictures=pictures) as writer:
+    coding = Coding(plan.header.options.codec, plan.header.options.encoder)
+    with ShardWriter(path, plan.header.layout, pictures=pictures, coding=coding) as writer:
         for planned, recording in rows:
             outcome: dict[str, Any] = {"status": recording.reason, "detail": recording.detail}
             if not recording.reason:
@@ -166,6 +173,26 @@ def make_pictures(n_frames: int) -> Iterator[bytes]:
         yield encode_picture(np.full((HEIGHT, WIDTH, 3), 5 * t % 256, np.uint8))
 
 
+def make_groups(n_frames: int) -> Iterator[bytes]:
+    """Yield the same pictures as frames of H.264."""
+    yield from encode_group([decode_picture(jpeg) for jpeg in make_pictures(n_frames)])
+
+
+def yuv_planes(rgb: Picture) -> Planes:
+    """Return a picture as a JPEG has it: full-range BT.601, 4:2:0."""
+    luma, red, blue = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb))
+    half = rgb.shape[1] // 2, rgb.shape[0] // 2
+    return [luma, *(cv2.resize(c, half, interpolation=cv2.INTER_AREA) for c in (blue, red))]
+
+
+def encode_group(pictures: Sequence[Picture], crf: int = 20) -> list[bytes]:
+    """Return pictures as a stream of H.264, the bytes of each frame."""
+    height, width, _ = pictures[0].shape
+    encoder = GroupEncoder(width, height, crf)
+    frames = [frame for rgb in pictures for frame in encoder.add(yuv_planes(rgb))]
+    return [*frames, *encoder.finish()]
+
+
 def _store(writer: ShardWriter, recording: Recording) -> dict[str, Any]:
     columns = {
         "status": OK,
@@ -176,9 +203,11 @@ def _store(writer: ShardWriter, recording: Recording) -> dict[str, Any]:
     }
     if writer.pictures:
         with writer.sample_pictures() as add:
-            for jpeg in make_pictures(recording.n_frames):
-                add(jpeg)
+            make = make_pictures if writer.coding.codec == "jpeg" else make_groups
+            for stored in make(recording.n_frames):
+                add(stored)
         columns |= {"fps": FPS, "video_frames": recording.n_frames}
         columns |= {"max_drift_ms": recording.drift_ms, "width": WIDTH, "height": HEIGHT}
-    writer.add(make_sample(recording, writer.layout, video=writer.pictures))
+    sample = make_sample(recording, writer.layout, video=writer.pictures)
+    writer.add(replace(sample, picture_size=(WIDTH, HEIGHT)))
     return columns

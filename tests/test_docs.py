@@ -23,7 +23,7 @@ from doc_pages import (
     table_rows,
 )
 from running import ctxtool
-from shard_builders import write_dataset
+from shard_builders import MadeDataset, write_dataset
 
 from toolkit import errors
 from toolkit.build.options import BuildOptions
@@ -212,8 +212,8 @@ def test_types_of_facts_are_as_documented(manifests):
 def test_every_table_of_a_shard_is_documented_with_its_type():
     rows = {code_names(row[0])[0]: row[1] for row in table_rows(read("shard-format.md")) if "/" in
             row[0] and row[0].startswith("`")}  # fmt: skip
-    wanted = tables(LAYOUTS["ntu25"])
-    kinds = {"<i8": "int64", "<i4": "int32", "<f4": "float32", "|u1": "uint8"}
+    wanted = tables(LAYOUTS["ntu25"], "h264")
+    kinds = {"<i8": "int64", "<i4": "int32", "<f4": "float32", "|u1": "uint8", "<u4": "uint32"}
     assert rows.keys() == wanted.keys()
     assert {n: k for n, k in rows.items() if n != "sample/id"} == {
         n: kinds[t.dtype] for n, t in wanted.items() if n != "sample/id"
@@ -258,6 +258,7 @@ def test_python_examples_run(page, tmp_path, monkeypatch, capsys):
     """Run a page's examples one after the other beside a small data set out/ntu60."""
     examples = blocks(page.read_text(encoding="utf-8"), "python")
     write_dataset(tmp_path / "out" / "ntu60")
+    write_dataset(tmp_path / "out" / "ntu60-h264", made=MadeDataset(codec="h264"))
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
     for line, code in examples:

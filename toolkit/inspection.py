@@ -221,7 +221,7 @@ def _frame_facts(folder: Path, shard: int, row: int) -> dict[str, Any]:
         starts = (file["clip/start"][clips] - first).tolist()
         lengths = file["clip/n_valid"][clips].tolist()
     frames: list[dict[str, Any]] = [{"bodies": int(n)} for n in window.present.sum(1)]
-    if window.jpegs:
+    if window.frames:
         for frame, video, drift_s in zip(frames, window.video_index, window.drift_s, strict=True):
             frame |= {"video_frame": int(video), "drift_ms": round(float(drift_s) * 1000, 2)}
     return {

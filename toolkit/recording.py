@@ -15,7 +15,7 @@ from toolkit.skeleton import NTU25, OPENPOSE18, SkeletonLayout
 
 SPLIT = "new"
 # Options of a build that decide what a network is shown; the rest follows from the file's kind.
-_TAKEN_OVER = ("bodies", "tolerance_ms", "frame_size", "quality")
+_TAKEN_OVER = ("bodies", "tolerance_ms", "frame_size", "codec", "quality", "crf")
 
 
 @dataclass(frozen=True)

@@ -151,13 +151,13 @@ class TilePainter:
 
     def __init__(self, window: Window, layout: SkeletonLayout, style: SheetStyle) -> None:
         self.window, self.layout, self.style = window, layout, style
-        self._view = find_view(window) if style.zoom or not window.jpegs else View()
+        self._view = find_view(window) if style.zoom or not window.frames else View()
 
     def draw(self, frame: int) -> Picture:
         """Return one frame, ``style.tile_height`` high, with its caption below."""
         window, style = self.window, self.style
-        if window.jpegs:
-            picture = self._view.crop(decode_picture(window.jpegs[frame]), style.tile_height)
+        if window.frames:
+            picture = self._view.crop(decode_picture(window.frames[frame]), style.tile_height)
             drift_ms = window.drift_s[frame] * 1000
             caption = f"frame {frame}  video {window.video_index[frame]}  {drift_ms:+.1f} ms"
         else:

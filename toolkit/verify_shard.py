@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from toolkit import clips
 from toolkit.errors import ShardError
-from toolkit.shards.codec import decode_picture
+from toolkit.shards.codec import Buffer, decode_picture
+from toolkit.shards.frames import JpegFrames
 from toolkit.shards.reader import ShardReader, Window
 from toolkit.skeleton import SkeletonLayout
 
@@ -153,23 +154,28 @@ def _no_video_problems(sample: _Sample) -> Iterator[str]:
 def _picture_problems(sample: _Sample) -> Iterator[str]:
     """Decode every picture, a repeated one once; yield the first of each sample that is wrong."""
     wanted = f"a picture of {sample.row.get('width')}x{sample.row.get('height')}"
-    earlier: memoryview | None = None
-    for frame, jpeg in enumerate(sample.window.jpegs):
-        found = wanted if jpeg == earlier else _look_at(jpeg)
-        earlier = jpeg
+    frames, earlier = sample.window.frames, None
+    for frame, stored in enumerate(frames.stored):
+        try:
+            found = wanted if stored == earlier else _look_at(frames[frame])
+        except ShardError as error:
+            yield str(error)
+            return
+        # A frame of H.264 means nothing without those before it.
+        earlier = stored if isinstance(frames, JpegFrames) else None
         if found != wanted:
             yield sample.say(f"frame {frame}", wanted, found)
             return
 
 
-def _look_at(jpeg: memoryview) -> str:
-    """Return what the bytes hold, in the words of what they should."""
+def _look_at(stored: Buffer) -> str:
+    """Return what a frame holds, in the words of what it should."""
     try:
-        height, width, _ = decode_picture(jpeg).shape
+        height, width, _ = decode_picture(stored).shape
     except ValueError as error:
         return str(error)
     # The decoder fills a truncated picture with grey and says nothing.
-    if jpeg[-2:] != _END_OF_JPEG:
+    if isinstance(stored, memoryview) and stored[-2:] != _END_OF_JPEG:
         return "a JPEG picture without its end"
     return f"a picture of {width}x{height}"
 
@@ -189,4 +195,5 @@ def _is_same(window: Window, whole: Window, order: NDArray[np.int64]) -> bool:
     same = all(
         getattr(window, name).tobytes() == getattr(whole, name)[order].tobytes() for name in tables
     )
-    return same and list(window.jpegs) == [whole.jpegs[i] for i in order if whole.jpegs]
+    stored = whole.frames.stored
+    return same and list(window.frames.stored) == [stored[i] for i in order if stored]

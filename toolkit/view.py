@@ -56,7 +56,7 @@ def find_view(window: Window) -> View:
     low, high = seen.min(0), seen.max(0)
     extent = max(float((high - low).max()) * (1 + 2 * _MARGIN), _LEAST_EXTENT)
     left, top = ((low + high) / 2 - extent / 2).tolist()
-    if window.jpegs:
+    if window.frames:
         extent = min(extent, 1.0)
         left, top = (min(max(edge, 0.0), 1.0 - extent) for edge in (left, top))
     return View(left, top, extent)

@@ -83,7 +83,7 @@ def stores_pictures(reader: DatasetReader, samples: NDArray[np.int64]) -> bool:
     with reader:
         for sample in samples[:: len(samples) // N_TRIES + 1].tolist():
             with suppress(ShardError, IndexError):
-                return bool(reader.window(sample, 0, 1).jpegs)
+                return bool(reader.window(sample, 0, 1).frames)
     return True
 
 
@@ -156,7 +156,7 @@ class ClipSource:
         return self._extend(torch.from_numpy(joints)).permute(3, 0, 2, 1).contiguous()
 
     def _frames(self, window: Window, view: View) -> torch.Tensor:
-        pictures = [decode_picture(jpeg) for jpeg in window.jpegs]
+        pictures = [decode_picture(frame) for frame in window.frames]
         if len({picture.shape for picture in pictures}) > 1:
             raise ValueError("frames of several sizes")
         height, width, _ = pictures[0].shape

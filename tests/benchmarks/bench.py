@@ -25,7 +25,7 @@ from pathlib import Path
 
 from timing import Row
 
-JOBS = ("parse", "video", "jpeg", "windows", "loader", "attention", "step", "end")
+JOBS = ("parse", "video", "jpeg", "windows", "codec", "loader", "attention", "step", "end")
 _HEAD = (
     "job (peer)", "unit", "ours", "peer", "ours/peer", "spread", "reach",
     "limit", "ours/limit", "spread", "reach",

@@ -11,6 +11,7 @@ from toolkit.build.options import BuildOptions
     [
         ("pose_fps", 0), ("pose_fps", -30), ("tolerance_ms", -0.1), ("min_frames", 0),
         ("frame_size", 15), ("frame_size", 129), ("frame_size", -2), ("quality", 0),
+        ("codec", "hevc"), ("crf", 0), ("crf", 52),
         ("quality", 101), ("samples_per_shard", 0), ("pose_fps", float("nan")),
         ("tolerance_ms", float("nan")),
     ],

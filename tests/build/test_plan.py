@@ -218,7 +218,8 @@ def test_data_moved_to_another_folder_are_the_same_data(raw, tmp_path):
 OTHER_OPTIONS = {
     "source": "kinetics", "align": "time", "bodies": "file-order", "pose_fps": 25.0,
     "pose_scale": "pixels", "tolerance_ms": 50.0, "min_frames": 5, "frame_size": 64,
-    "quality": 80, "skeleton_only": False, "samples_per_shard": 3,
+    "codec": "h264", "quality": 80, "crf": 25, "encoder": "libx264 core 1",
+    "skeleton_only": False, "samples_per_shard": 3,
 }  # fmt: skip
 
 

@@ -150,7 +150,7 @@ def test_an_extraction_that_grew_extends_what_was_taken_from_it(raw):
 UNUSABLE = {
     "--raw": ".", "--poses": ".", "--videos": ".", "--labels": __file__, "--bodies": "clip",
     "--pose-fps": 25, "--max-drift": 5, "--skeleton-only": None, "--frame-size": 64,
-    "--quality": 50, "--min-frames": 3,
+    "--codec": "h264", "--quality": 50, "--min-frames": 3,
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import shard_builders
 import video_builders
 
 from toolkit.shards.codec import encode_picture
+from toolkit.shards.schema import Codec
 from toolkit.skeleton import FRACTIONS, SkeletonLayout
 
 STICK = SkeletonLayout(
@@ -82,14 +83,14 @@ def layout_files() -> list[bytes]:
     return [_json(whole), _json({k: v for k, v in whole.items() if k not in ("pairs", "channels")})]
 
 
-def write_dataset(folder: Path) -> None:
+def write_dataset(folder: Path, codec: Codec = "jpeg") -> None:
     """Write a finished data set of few frames and joints, so that mutations hit what counts."""
     recordings = (
         shard_builders.Recording("a", 0, 3, 1),
         shard_builders.Recording("b", 1, 18, 2, subset="test"),
         shard_builders.Recording("c", 1, reason="bad_skeleton", detail="c: line 3: damaged"),
     )
-    made = shard_builders.MadeDataset(layout=STICK, samples_per_shard=4)
+    made = shard_builders.MadeDataset(layout=STICK, codec=codec, samples_per_shard=4)
     shard_builders.write_dataset(folder, recordings, made)
 
 

@@ -21,6 +21,7 @@ from toolkit.readers.pose_bytes import MAX_CELLS
 from toolkit.readers.video import VideoReader
 from toolkit.shards import DatasetReader, ShardReader, read_dataset_info, read_manifest
 from toolkit.shards.codec import decode_picture
+from toolkit.shards.h264 import GroupFrames
 from toolkit.shards.manifest import COLUMNS
 from toolkit.shards.schema import DATASET_FILE, MANIFEST_FILE, PLAN_FILE
 from toolkit.shards.sidecar import read_sidecar, shard_path, sidecar_path
@@ -192,7 +193,9 @@ def read_shard(folder: Path, data: bytes) -> None:
         for sample in range(len(reader)):
             window = reader.window(sample, 0)
             require(len(window) == 16, f"{len(window)} frames")
-            require(not reader.has_pictures or len(window.jpegs) == 16, "no pictures")
+            require(not reader.has_pictures or len(window.frames) == 16, "no pictures")
+            if isinstance(window.frames, GroupFrames):
+                require(window.pictures().shape[0] == 16, "pictures too few")
         for clip in range(min(reader.n_clips, 100)):
             reader.clip(clip)
 
@@ -231,6 +234,15 @@ def _of_dataset(name: str) -> Callable[[Path], list[bytes]]:
     return prepare
 
 
+def _shards(folder: Path) -> list[bytes]:
+    """Write data sets with frames of both kinds; the folder stays one of JPEGs."""
+    other = folder.with_name(f"{folder.name}-h264")
+    seeds.write_dataset(other, "h264")
+    coded = (other / "shards/00000.h5").read_bytes()
+    shutil.rmtree(other)
+    return [*_of_dataset("shards/00000.h5")(folder), coded]
+
+
 TARGETS = {
     "skeleton": Target(_plain(seeds.ntu_skeletons), read_ntu),
     "kinetics": Target(_plain(seeds.kinetics_files), read_kinetics),
@@ -243,7 +255,7 @@ TARGETS = {
     "dataset": Target(_of_dataset(DATASET_FILE), read_info),
     "manifest": Target(_of_dataset(MANIFEST_FILE), read_manifest_file, binary=True),
     "plan": Target(_of_dataset(PLAN_FILE), read_plan_file, binary=True),
-    "shard": Target(_of_dataset("shards/00000.h5"), read_shard, binary=True),
+    "shard": Target(_shards, read_shard, binary=True),
     "picture": Target(_plain(seeds.pictures), read_picture, binary=True),
     "video": Target(seeds.videos, read_video, binary=True),
 }

@@ -1,9 +1,13 @@
 """Shard files whose every number tells where it belongs."""
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+from shard_builders import encode_group
+
+from toolkit.readers.group_encoder import name_encoder
 from toolkit.shards.codec import encode_picture
-from toolkit.shards.writer import AlignedSample, ShardWriter
+from toolkit.shards.writer import AlignedSample, Coding, ShardWriter
 from toolkit.skeleton import NTU25, SkeletonSequence
 
 # 103 frames in all: loops, exact clips, and a last clip of one frame.
@@ -55,4 +59,27 @@ def write_shard(path, lengths=LENGTHS, *, pictures=True, layout=NTU25):
                     for t in range(n_frames):
                         add(marked_jpeg(sample, t))
             writer.add(marked_sample(sample, n_frames, layout))
+    return path
+
+
+# Of H.264 frames: (width, height), and a grey for each frame that no neighbour comes near.
+SIZE = (48, 32)
+GREYS = tuple(20 + 5 * t for t in range(40))
+
+
+def frame_rgb(frame):
+    """Return a picture in the grey of a frame, with some texture."""
+    texture = np.random.default_rng(frame).integers(-8, 9, (SIZE[1], SIZE[0], 1))
+    return (GREYS[frame] + texture - texture.mean()).round().repeat(3, 2).astype(np.uint8)
+
+
+def write_h264_shard(path, lengths=LENGTHS):
+    """Write samples as ``write_shard`` does, frame t of each in grey ``GREYS[t]``."""
+    coding = Coding("h264", name_encoder(20))
+    with ShardWriter(path, NTU25, pictures=True, coding=coding) as writer:
+        for sample, n_frames in enumerate(lengths):
+            with writer.sample_pictures() as add:
+                for frame in encode_group([frame_rgb(t) for t in range(n_frames)]):
+                    add(frame)
+            writer.add(replace(marked_sample(sample, n_frames), picture_size=SIZE))
     return path

@@ -14,7 +14,7 @@ from stored import write_shard
 
 from toolkit.errors import ShardError
 from toolkit.shards import ShardReader
-from toolkit.shards import reader as shard_reader
+from toolkit.shards import index as shard_index
 from toolkit.shards.schema import tables
 from toolkit.skeleton import NTU25
 
@@ -71,14 +71,14 @@ def test_a_folder(tmp_path):
     ],
 )
 def test_a_shard_that_asks_for_more_than_it_may(whole, monkeypatch, limit, value, found):
-    monkeypatch.setattr(shard_reader, limit, value)
+    monkeypatch.setattr(shard_index, limit, value)
     assert refusal(whole).startswith(found)
 
 
 def test_a_shard_at_the_limits_is_read(whole, monkeypatch):
-    monkeypatch.setattr(shard_reader, "MAX_SHARD_BYTES", whole.stat().st_size)
-    monkeypatch.setattr(shard_reader, "MAX_SAMPLES", 5)
-    monkeypatch.setattr(shard_reader, "MAX_TABLE_BYTES", 832)
+    monkeypatch.setattr(shard_index, "MAX_SHARD_BYTES", whole.stat().st_size)
+    monkeypatch.setattr(shard_index, "MAX_SAMPLES", 5)
+    monkeypatch.setattr(shard_index, "MAX_TABLE_BYTES", 832)
     with ShardReader(whole) as reader:
         assert len(reader) == 5
 
@@ -101,7 +101,7 @@ def test_a_foreign_hdf5_file(tmp_path):
     path = tmp_path / "00000.h5"
     with h5py.File(path, "w") as file:
         file["x"] = np.arange(5)
-    wanted = "format: expected ctxtool-shard version 1, found None version None"
+    wanted = "format: expected ctxtool-shard version 1 or 2, found None version None"
     assert refusal(path) == wanted
 
 
@@ -111,7 +111,7 @@ def test_a_foreign_hdf5_file(tmp_path):
         ("format", np.bytes_("another"), "another version 1"),
         ("format", np.array([1, 2]), "None version 1"),
         ("format", "ctxtool-shard", "None version 1"),  # text of variable size
-        ("format_version", 2, "ctxtool-shard version 2"),
+        ("format_version", 3, "ctxtool-shard version 3"),
         ("format_version", np.bytes_("1"), "ctxtool-shard version 1"),
         ("format_version", np.array([1, 1]), "ctxtool-shard version None"),
     ],
@@ -119,7 +119,7 @@ def test_a_foreign_hdf5_file(tmp_path):
 def test_another_format_or_version(shard, name, value, found):
     with h5py.File(shard, "r+") as file:
         file.attrs[name] = value
-    assert refusal(shard) == f"format: expected ctxtool-shard version 1, found {found}"
+    assert refusal(shard) == f"format: expected ctxtool-shard version 1 or 2, found {found}"
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ from random import Random
 import h5py
 from toolkit.errors import ShardError
 from toolkit.shards import ShardReader
-from toolkit.shards import reader as shard_reader
+from toolkit.shards import index as shard_index
 
 path, seed = sys.argv[1], int(sys.argv[2])
 whole, random, told = open(path, "rb").read(), Random(seed), 0

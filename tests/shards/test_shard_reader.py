@@ -143,7 +143,7 @@ def test_a_clip_that_is_not_there_is_refused(reader, number):
 
 def test_types_and_axes_of_a_window(reader):
     window = reader.window(2, 5)
-    told = {name: (str(a.dtype), a.shape) for name, a in vars(window).items() if name != "jpegs"}
+    told = {name: (str(a.dtype), a.shape) for name, a in vars(window).items() if name != "frames"}
     assert told == {
         "joints": ("float32", (16, 2, 25, 3)),
         "present": ("uint8", (16, 2)),

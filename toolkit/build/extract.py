@@ -33,7 +33,7 @@ class Extractor:
         self._matcher = None if options.skeleton_only else _open_matcher(options)
 
     def extract(self, planned: PlannedSample, add_picture: AddPicture) -> Extracted:
-        """Read, choose, match; hand each frame's JPEG to ``add_picture`` as it is made.
+        """Read, choose, match; hand each frame's bytes to ``add_picture`` as they are made.
 
         Raises the ``SampleError`` that says why the sample cannot be used.
         """
@@ -50,6 +50,7 @@ class Extractor:
             read.poses,
             np.array(matched.video_index, np.int32),
             np.array(matched.drift_s, np.float32),
+            picture_size=matched.size,
         )
         return Extracted(sample, read.columns | matched.columns(), read.notes)
 

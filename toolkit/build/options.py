@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from toolkit.shards.schema import CODECS, Codec
+
 Source = Literal["ntu", "kinetics", "openpose", "shards"]
 Alignment = Literal["frame", "time"]
 
@@ -18,6 +20,7 @@ class BuildOptions:
     shown at the same second (``time``).  ``tolerance_ms`` is the largest drift, or the largest
     difference of the two frame counts at ``pose_fps``, that is not yet ``misaligned``.
     ``frame_size`` is the short side of the stored picture in pixels, 0 for the original size.
+    ``quality`` is that of JPEGs, ``crf`` that of H.264, and ``encoder`` what the latter is made by.
     Raises ``ValueError`` naming an option outside its range.
     """
 
@@ -29,7 +32,10 @@ class BuildOptions:
     tolerance_ms: float = 100.0
     min_frames: int = 1
     frame_size: int = 128
+    codec: Codec = "jpeg"
     quality: int = 90
+    crf: int = 20
+    encoder: str = ""
     skeleton_only: bool = False
     samples_per_shard: int = 64
 
@@ -40,7 +46,9 @@ class BuildOptions:
             "min_frames": self.min_frames >= 1,
             "frame_size": self.frame_size == 0
             or (self.frame_size >= 16 and self.frame_size % 2 == 0),
+            "codec": self.codec in CODECS,
             "quality": 1 <= self.quality <= 100,
+            "crf": 1 <= self.crf <= 51,
             "samples_per_shard": self.samples_per_shard >= 1,
         }
         for name, fits in ranges.items():

@@ -94,8 +94,8 @@ class ShardSource:
         if planned.sample_id not in self._places:
             raise ShardError(reader.path, "sample/id", expected=planned.sample_id, found="others")
         window = reader.sample(self._places[planned.sample_id])
-        for jpeg in window.jpegs:
-            add_picture(bytes(jpeg))
+        for stored in window.frames.stored:
+            add_picture(bytes(stored))
         columns = dict(self._columns[planned.sample_id])
         detail = columns.pop("detail", "")
         sample = AlignedSample(
@@ -104,6 +104,7 @@ class ShardSource:
             _to_sequence(window, reader.layout),
             window.video_index,
             window.drift_s,
+            picture_size=(columns.get("width", 0), columns.get("height", 0)),
         )
         return Extracted(sample, columns, [detail] if detail else [])
 

@@ -152,7 +152,17 @@ def _plan(
         data = replace(data, samples=data.samples[: settings.limit])
     if earlier is None:
         _refuse_foreign_output(settings)
+    options = _name_encoder(options)
     return make_plan(data, options, earlier, lambda row: _was_ok(settings.out, row))
+
+
+def _name_encoder(options: BuildOptions) -> BuildOptions:
+    """Return the options with the encoder that will be used: another one makes other bytes."""
+    if options.codec == "jpeg" or options.skeleton_only or options.source == "shards":
+        return options
+    from toolkit.readers.group_encoder import name_encoder
+
+    return replace(options, encoder=name_encoder(options.crf))
 
 
 def _refuse_foreign_output(settings: BuildSettings) -> None:

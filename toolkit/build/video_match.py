@@ -7,8 +7,9 @@ from typing import Any
 
 from toolkit.align import match_nearest
 from toolkit.build.extracted import AddPicture
+from toolkit.build.frame_streams import stream_opener
 from toolkit.build.options import BuildOptions
-from toolkit.readers.picture import PictureEncoder, scaled_size
+from toolkit.readers.picture import scaled_size
 from toolkit.readers.video import DecodedFrame, VideoReader
 from toolkit.skeleton import SkeletonSequence
 
@@ -45,7 +46,7 @@ class VideoMatcher:
 
     def __init__(self, options: BuildOptions) -> None:
         self._options = options
-        self._encoder = PictureEncoder(short_side=options.frame_size, quality=options.quality)
+        self._open_stream = stream_opener(options)
 
     def open(self, path: Path) -> VideoReader:
         """Open a video; raises ``VideoFileError`` if it is none."""
@@ -54,18 +55,20 @@ class VideoMatcher:
     def match(
         self, video: VideoReader, poses: SkeletonSequence, add_picture: AddPicture
     ) -> Matched:
-        """Decode to the end and store each pose's picture; a frame serving two is encoded once."""
+        """Decode to the end and store each pose's picture, one that serves two for both."""
         matched = Matched(
             fps=video.fps, size=scaled_size(video.width, video.height, self._options.frame_size)
         )
-        jpeg, encoded = b"", -1
+        stream, encoded = self._open_stream(add_picture), -1
         for match in match_nearest(poses.times.tolist(), self._placed(video, matched)):
-            if match.frame.index != encoded:
-                jpeg = self._encoder.encode(match.frame.picture, video.rotation)
+            if match.frame.index == encoded:
+                stream.repeat()
+            else:
+                stream.add(match.frame.picture, video.rotation)
                 encoded = match.frame.index
-            add_picture(jpeg)
             matched.video_index.append(encoded)
             matched.drift_s.append(match.drift_s)
+        stream.finish()
         return matched
 
     def _placed(self, video: VideoReader, matched: Matched) -> Iterator[tuple[float, DecodedFrame]]:

@@ -21,7 +21,7 @@ from toolkit.shards.manifest import OK
 from toolkit.shards.reader import ShardReader
 from toolkit.shards.schema import shard_name
 from toolkit.shards.sidecar import Sidecar, shard_path, sidecar_path, write_sidecar
-from toolkit.shards.writer import ShardWriter
+from toolkit.shards.writer import Coding, ShardWriter
 from toolkit.skeleton import SkeletonLayout
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,8 @@ def _write_samples(task: ShardTask, path: Path) -> list[dict[str, Any]]:
     source = _open_source(task)
     pictures = not task.options.skeleton_only
     rows, n_stored = [], 0
-    with ShardWriter(path, task.layout, pictures=pictures) as writer:
+    coding = Coding(task.options.codec, task.options.encoder)
+    with ShardWriter(path, task.layout, pictures=pictures, coding=coding) as writer:
         for planned in task.samples:
             if planned.superseded:
                 continue

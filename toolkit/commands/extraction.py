@@ -37,6 +37,19 @@ def _check_frame_size(_ctx: click.Context, _param: click.Parameter, size: int) -
     return size
 
 
+def _only_with(codec: str) -> Callable[[click.Context, click.Parameter, int], int]:
+    """Return a check that an option of one codec was not given beside the other."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: int) -> int:
+        given = ctx.get_parameter_source(str(param.name)) is not click.core.ParameterSource.DEFAULT
+        chosen = ctx.params["codec"]
+        if given and chosen != codec:
+            raise click.UsageError(f"{param.opts[0]} has no effect beside --codec {chosen}")
+        return value
+
+    return check
+
+
 def _check_scheduler(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
     # Whoever names no scheduler loads nothing for one.
     if text is None:
@@ -78,11 +91,29 @@ _PICTURE_OPTIONS = [
         " original size.",
     ),
     click.option(
+        "--codec",
+        type=click.Choice(["jpeg", "h264"]),
+        default="jpeg",
+        show_default=True,
+        is_eager=True,
+        help="How pictures are stored: each by itself, or in groups of 16 that take a fraction of"
+        " the room.",
+    ),
+    click.option(
         "--quality",
         type=click.IntRange(1, 100),
         default=90,
         show_default=True,
-        help="JPEG quality of the stored pictures.",
+        callback=_only_with("jpeg"),
+        help="Quality of JPEGs.",
+    ),
+    click.option(
+        "--crf",
+        type=click.IntRange(1, 51),
+        default=20,
+        show_default=True,
+        callback=_only_with("h264"),
+        help="Constant rate factor of H.264: smaller is better and larger.",
     ),
 ]
 

@@ -37,7 +37,7 @@ def pack_clips(reader: DatasetReader, window: Window, number: int, chosen: Seque
         "frame": frames.tolist(),
         "video_index": window.video_index[frames].tolist(),
         "drift_ms": [round(float(d) * 1000, 3) for d in window.drift_s[frames]],
-        "jpegs": [pack.add(window.jpegs[t]) for t in frames.tolist()] if window.jpegs else [],
+        "jpegs": [pack.add(window.jpegs[t]) for t in frames.tolist()] if window.frames else [],
         **_pack_joints(_take(window, frames), reader, pack),
         **_describe_space(window, reader),
     }

@@ -1,27 +1,24 @@
 """Decoded pictures to small JPEGs that never leave YUV 4:2:0: faster and sharper than via RGB."""
 
-from typing import Any
-
 import av
 import numpy as np
 import simplejpeg
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from toolkit.pyav import ONE_THREAD, PYAV_MAJOR
+
+Planes = list[NDArray[np.uint8]]
+
 # AREA averages every source pixel (bilinear aliases, 4 dB less).  SWS_ACCURATE_RND and SWS_BITEXACT
 # make the same bytes on every processor; SWS_FULL_CHR_H_INT and _INP keep the error of BT.709 ->
 # BT.601, which goes through RGB, below two levels.  PyAV before 18 has no names for them.
 _SCALING = int(Interpolation.AREA) | 0x40000 | 0x80000 | 0x2000 | 0x4000
 
-_PYAV_MAJOR = int(av.__version__.split(".")[0])
-
-# PyAV 17 and later would start a thread a core to scale; before, there is one and no such option.
-_ONE_THREAD: dict[str, Any] = {"threads": 1} if _PYAV_MAJOR >= 17 else {}
-
 # Two names of one matrix.  PyAV before 17 hands the ranges to the scaler only if the names of the
 # source's and the destination's matrix differ.
 _BT601 = Colorspace.ITU601
-_SOURCE_BT601 = int(_BT601) if _PYAV_MAJOR >= 17 else 6
+_SOURCE_BT601 = int(_BT601) if PYAV_MAJOR >= 17 else 6
 
 # Codes of ISO/IEC 23091-2 of the other matrices that the scaler knows by itself.
 _NAMED_MATRICES = frozenset({1, 4, 6, 7, 9})
@@ -58,13 +55,17 @@ class PictureEncoder:
 
     def encode(self, picture: av.VideoFrame, rotation: int = 0) -> bytes:
         """Return the picture as JPEG bytes, turned clockwise by 0, 90, 180 or 270 degrees."""
-        if rotation not in (0, 90, 180, 270):
-            raise ValueError(f"rotation must be 0, 90, 180 or 270, got {rotation}")
-        luma, blue, red = (_turn(plane, rotation) for plane in self.shrink(picture))
+        luma, blue, red = self.prepare(picture, rotation)
         jpeg: bytes = simplejpeg.encode_jpeg_yuv_planes(luma, blue, red, self.quality, False)
         return jpeg
 
-    def shrink(self, picture: av.VideoFrame) -> list[NDArray[np.uint8]]:
+    def prepare(self, picture: av.VideoFrame, rotation: int = 0) -> Planes:
+        """Return the Y, Cb and Cr planes that are compressed, turned clockwise."""
+        if rotation not in (0, 90, 180, 270):
+            raise ValueError(f"rotation must be 0, 90, 180 or 270, got {rotation}")
+        return [_turn(plane, rotation) for plane in self.shrink(picture)]
+
+    def shrink(self, picture: av.VideoFrame) -> Planes:
         """Return the Y (h, w), Cb and Cr (h/2, w/2) planes of the stored size, not yet turned."""
         width, height = scaled_size(picture.width, picture.height, self.short_side)
         # An odd edge of a picture that keeps its size is cut off below rather than resampled away.
@@ -81,7 +82,7 @@ class PictureEncoder:
             src_color_range=_color_range_of(picture),
             dst_color_range=ColorRange.JPEG,
             interpolation=_SCALING,
-            **_ONE_THREAD,
+            **ONE_THREAD,
         )
         luma, blue, red = (_pixels(plane) for plane in small.planes)
         half = height // 2, width // 2

@@ -32,7 +32,12 @@ def encode_picture(rgb: Picture, quality: int = 90) -> bytes:
 
 
 def decode_picture(jpeg: Buffer) -> Picture:
-    """Return the RGB picture (H, W, 3) uint8; raises ``ValueError`` on bytes that are no JPEG."""
+    """Return the RGB picture (H, W, 3) uint8; raises ``ValueError`` on bytes that are no JPEG.
+
+    A frame of a window that is a picture already, as those stored as H.264 are, stays as it is.
+    """
+    if isinstance(jpeg, np.ndarray) and jpeg.ndim == 3:
+        return jpeg
     data = np.frombuffer(jpeg, np.uint8)
     flag = cv2.IMREAD_COLOR if _RGB_FLAG is None else _RGB_FLAG
     # OpenCV 4 fills up a picture that breaks off, and any OpenCV takes other formats.

@@ -1,12 +1,17 @@
 """What is on disk: names, types and versions that writer and reader share, each said once."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from toolkit.skeleton import SkeletonLayout
 
 FORMAT_NAME = "ctxtool-shard"
 FORMAT_VERSION = 1
 BODIES = 2
+
+Codec = Literal["jpeg", "h264"]
+CODECS: tuple[Codec, ...] = ("jpeg", "h264")
+# A reader that knows JPEG alone refuses other frames by their version.
+SHARD_VERSIONS: dict[Codec, int] = {"jpeg": FORMAT_VERSION, "h264": 2}
 
 DATASET_FILE = "dataset.json"
 MANIFEST_FILE = "manifest.parquet"
@@ -17,7 +22,8 @@ SHARD_FOLDER = "shards"
 class Table(NamedTuple):
     """One HDF5 dataset: element type, what its first axis counts, and the axes after it.
 
-    Counts: F frames, S samples, K clips, B bytes; ``+1`` marks a table of n + 1 boundaries.
+    Counts: F frames, S samples, K clips, G groups of frames, B bytes; ``+1`` marks a table of
+    n + 1 boundaries.
     """
 
     dtype: str
@@ -25,7 +31,7 @@ class Table(NamedTuple):
     rest: tuple[int, ...] = ()
 
 
-def tables(layout: SkeletonLayout) -> dict[str, Table]:
+def tables(layout: SkeletonLayout, codec: Codec = "jpeg") -> dict[str, Table]:
     """Return every dataset of a shard in the order it is written; all contiguous, none filtered."""
     V, C = layout.n_joints, len(layout.channels)
     return {
@@ -41,12 +47,18 @@ def tables(layout: SkeletonLayout) -> dict[str, Table]:
         "skeleton/present": Table("|u1", "F", (BODIES,)),
         "skeleton/tracking": Table("|u1", "F", (BODIES, V)),
         "skeleton/pixels": Table("<f4", "F", (BODIES, V, 2)),
-        "rgb/offset": Table("<i8", "F+1"),
-        "rgb/data": Table("|u1", "B"),
+        **picture_tables(codec),
     }
 
 
-PICTURE_TABLES = ("rgb/offset", "rgb/data")
+def picture_tables(codec: Codec) -> dict[str, Table]:
+    """Return the tables that a shard without pictures lacks."""
+    if codec == "jpeg":
+        return _CODED
+    return _CODED | {"rgb/size": Table("<i4", "S", (2,)), "rgb/crc32": Table("<u4", "G")}
+
+
+_CODED = {"rgb/offset": Table("<i8", "F+1"), "rgb/data": Table("|u1", "B")}
 
 
 def shard_name(number: int) -> str:

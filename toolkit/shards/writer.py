@@ -1,7 +1,9 @@
 """Samples in, one shard file out: contiguous tables, the same bytes for the same samples."""
 
+import itertools
 import json
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +17,13 @@ from numpy.typing import NDArray
 
 from toolkit import clips
 from toolkit.shards.files import flush_to_disk
+from toolkit.shards.h264 import GROUP_LENGTH
 from toolkit.shards.schema import (
     BODIES,
     FORMAT_NAME,
-    FORMAT_VERSION,
-    PICTURE_TABLES,
+    SHARD_VERSIONS,
+    Codec,
+    picture_tables,
     tables,
 )
 from toolkit.shards.stops import hold_stops_back, raise_stops
@@ -33,6 +37,7 @@ class AlignedSample:
     """One sample ready to be stored: two bodies, and for every frame its place in the video.
 
     ``video_index`` int32 (T,) is -1 and ``drift_s`` float32 (T,) 0 where there is no video.
+    ``picture_size`` (width, height) has to be told where frames are stored as H.264.
     """
 
     sample_id: str
@@ -40,6 +45,7 @@ class AlignedSample:
     poses: SkeletonSequence
     video_index: NDArray[np.int32]
     drift_s: NDArray[np.float32]
+    picture_size: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         n_frames, n_bodies = self.poses.present.shape
@@ -49,6 +55,14 @@ class AlignedSample:
             )
         if self.video_index.shape != (n_frames,) or self.drift_s.shape != (n_frames,):
             raise ValueError(f"a sample of {n_frames} frames needs as many video frames and drifts")
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How the pictures handed to a writer were compressed, and by what."""
+
+    codec: Codec = "jpeg"
+    encoder: str = ""
 
 
 class ShardWriter:
@@ -61,10 +75,16 @@ class ShardWriter:
             with writer.sample_pictures() as add:       # dropped again if the block raises
                 add(jpeg)
             writer.add(sample)
+
+    With another ``coding`` than JPEG what is added is each frame's part of the stream, and every
+    sample's stream begins anew.
     """
 
-    def __init__(self, path: Path, layout: SkeletonLayout, *, pictures: bool) -> None:
+    def __init__(
+        self, path: Path, layout: SkeletonLayout, *, pictures: bool, coding: Coding = Coding()
+    ) -> None:
         self.path, self.layout, self.pictures = path, layout, pictures
+        self.coding = coding if pictures else Coding()
         self._samples: list[AlignedSample] = []
         self._spool = _Spool(path.with_suffix(".pictures"))
 
@@ -97,6 +117,8 @@ class ShardWriter:
                 f"sample {sample.sample_id}: layout {sample.poses.layout.name} in a shard of"
                 f" {self.layout.name}"
             )
+        if self.coding.codec == "h264" and min(sample.picture_size) < 1:
+            raise ValueError(f"sample {sample.sample_id}: pictures of {sample.picture_size}")
         n_frames = sum(len(s.poses) for s in (*self._samples, sample))
         if self.pictures and self._spool.n_pictures != n_frames:
             raise ValueError(
@@ -123,14 +145,33 @@ class ShardWriter:
             layout = json.dumps(self.layout.to_dict(), sort_keys=True)
             # Text of fixed size: HDF5 itself crashes on damaged text of variable size.
             file.attrs["format"] = np.bytes_(FORMAT_NAME)
-            file.attrs["format_version"] = FORMAT_VERSION
+            file.attrs["format_version"] = SHARD_VERSIONS[self.coding.codec]
             file.attrs["layout"] = np.bytes_(layout)
             for name, table in tables(self.layout).items():
-                if name not in PICTURE_TABLES:
+                if name in columns:
                     dtype = columns[name].dtype if table.dtype == "S" else table.dtype
                     file.create_dataset(name, data=columns[name], dtype=dtype)
             if self.pictures:
                 self._spool.copy_to(file)
+            if self.coding.codec == "h264":
+                self._write_groups(file, columns["sample/row"])
+
+    def _write_groups(self, file: h5py.File, rows: NDArray[np.generic]) -> None:
+        file.attrs["codec"] = np.bytes_(self.coding.codec)
+        file.attrs["encoder"] = np.bytes_(self.coding.encoder.encode())
+        begins = [
+            frame
+            for row, end in itertools.pairwise(rows.tolist())
+            for frame in range(row, end, GROUP_LENGTH)
+        ]
+        columns = {
+            "rgb/size": [sample.picture_size for sample in self._samples],
+            "rgb/crc32": self._spool.crcs([*begins, self._spool.n_pictures]),
+        }
+        for name, column in columns.items():
+            table = picture_tables("h264")[name]
+            data = np.array(column, table.dtype).reshape(-1, *table.rest)
+            file.create_dataset(name, data=data)
 
 
 class _Disk:
@@ -223,6 +264,16 @@ class _Spool:
         for start in range(0, n_bytes, _COPY_BLOCK):
             block = self._file.read(min(_COPY_BLOCK, n_bytes - start))
             data[start : start + len(block)] = np.frombuffer(block, np.uint8)
+
+    def crcs(self, bounds: Sequence[int]) -> list[int]:
+        """Return the CRC-32 of the bytes of the pictures from each bound up to the next."""
+        if self._file is None:
+            return []
+        self._file.seek(0)
+        return [
+            zlib.crc32(self._file.read(self._ends[end] - self._ends[begin]))
+            for begin, end in itertools.pairwise(bounds)
+        ]
 
     def remove(self) -> None:
         if self._file is None:

@@ -1,0 +1,180 @@
+"""Frames stored as H.264: closed groups of 16, each decoded by itself, and no frame too many."""
+
+import threading
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toolkit.clips import CLIP_LENGTH
+from toolkit.errors import CtxtoolError, ShardError
+from toolkit.shards.codec import Picture
+from toolkit.shards.frames import DecodedFrames
+
+if TYPE_CHECKING:
+    import av
+
+# A group has as many frames as a clip: a window of that length lies in two groups at most.
+GROUP_LENGTH = CLIP_LENGTH
+# What a stream marked as full range decodes to: 4:2:0, 8 bits.
+_PIXELS = "yuvj420p"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Frames of a sample that need none outside; ``first`` is the number of the first of them.
+
+    ``size`` is (width, height); ``packets`` holds the bytes of each frame.
+    """
+
+    path: Path
+    sample_id: str
+    first: int
+    size: tuple[int, int]
+    crc32: int
+    packets: Sequence[memoryview]
+
+    def decode(self, begin: int, end: int) -> list[Picture]:
+        """Return frames as RGB, counted within the group; what lies after ``end`` is not decoded.
+
+        Raises ``ShardError`` naming shard, sample and frames where they are not what was stored.
+        """
+        found = _crc32(self.packets)
+        if found != self.crc32:
+            raise self._refusal(f"frames of CRC-32 {self.crc32:08x}", f"{found:08x}")
+        frames = self._decode(end)
+        width, height = self.size
+        for frame in frames:
+            if (frame.width, frame.height, frame.format.name) != (width, height, _PIXELS):
+                claimed = f"{frame.width}x{frame.height} {frame.format.name}"
+                raise self._refusal(f"pictures of {width}x{height} {_PIXELS}", claimed)
+        decoder = _decoder_for(self.size)
+        return [decoder.to_rgb(frame) for frame in frames[begin:]]
+
+    def _decode(self, end: int) -> "list[av.VideoFrame]":
+        try:
+            frames = _decoder_for(self.size).decode(self.packets[:end])
+        except (OSError, ValueError) as error:  # PyAV's errors are of these.
+            _kept.decoders.clear()
+            found = str(getattr(error, "strerror", None) or error)
+            raise self._refusal("H.264", found) from error
+        numbers = [frame.pts for frame in frames]
+        if numbers != list(range(end)):
+            raise self._refusal(f"{end} pictures, one a frame", f"{len(numbers)} or another order")
+        return frames
+
+    def _refusal(self, expected: str, found: str) -> ShardError:
+        place = f"sample {self.sample_id}: frames {self.first} to"
+        place += f" {self.first + len(self.packets) - 1}"
+        return ShardError(self.path, place, expected=expected, found=found)
+
+
+class GroupFrames(DecodedFrames):
+    """Frames out of one sample's consecutive groups.
+
+    ``numbers`` says which, counted from the first frame of the first group.
+    """
+
+    def __init__(self, groups: Sequence[Group], numbers: Sequence[int]) -> None:
+        self._groups, self._numbers = groups, numbers
+        self._current = -1
+        self._pictures: dict[int, Picture] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def item(self, at: int) -> Picture:
+        """Return one frame as RGB; decodes its group unless the frame before was of it too."""
+        group, number = divmod(self._numbers[at], GROUP_LENGTH)
+        if group != self._current:
+            self._decode(group)
+        return self._pictures[number]
+
+    @property
+    def stored(self) -> Sequence[memoryview]:
+        """Each frame's part of the stream."""
+        groups = self._groups
+        return [groups[n // GROUP_LENGTH].packets[n % GROUP_LENGTH] for n in self._numbers]
+
+    def take(self, order: Sequence[int]) -> "GroupFrames":
+        """Return the frames in another order, nothing decoded yet."""
+        return GroupFrames(self._groups, [self._numbers[i] for i in order])
+
+    def _decode(self, group: int) -> None:
+        """Keep one group's pictures in place of another's: memory does not grow with a sample."""
+        wanted = [n % GROUP_LENGTH for n in self._numbers if n // GROUP_LENGTH == group]
+        begin, end = min(wanted), max(wanted) + 1
+        pictures = self._groups[group].decode(begin, end)
+        self._pictures = dict(zip(range(begin, end), pictures, strict=True))
+        self._current = group
+
+
+class _Decoder:
+    """One decoder and one scaler, which keep their buffers from group to group."""
+
+    def __init__(self, max_pixels: int) -> None:
+        try:
+            import av
+            from av.video.reformatter import VideoReformatter
+        except ImportError as error:
+            raise CtxtoolError(
+                f"frames stored as H.264 need the package av, which cannot be loaded ({error}):"
+                " pip install av"
+            ) from error
+        from toolkit.pyav import ONE_THREAD
+
+        self._new_packet = av.Packet
+        self._context: Any = av.CodecContext.create("h264", "r")
+        # A stream that claims to be larger gets no memory.
+        self._context.options = {"max_pixels": str(max_pixels)}
+        self._context.thread_count = 1
+        self._reformatter = VideoReformatter()
+        self._one_thread = ONE_THREAD
+
+    def decode(self, packets: Sequence[memoryview]) -> "list[av.VideoFrame]":
+        """Return the pictures of a group's first packets, their numbers as ``pts``."""
+        frames: list[av.VideoFrame] = []
+        for number, data in enumerate(packets):
+            packet = self._new_packet(bytes(data))
+            packet.pts = number
+            frames += self._context.decode(packet)
+        frames += self._context.decode(None)
+        self._context.flush_buffers()
+        return frames
+
+    def to_rgb(self, frame: "av.VideoFrame") -> Picture:
+        rgb = self._reformatter.reformat(frame, format="rgb24", **self._one_thread)
+        plane = rgb.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        return rows[: rgb.height, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
+
+
+class _Kept(threading.local):
+    """The decoders of each thread: none may be used by two at a time."""
+
+    def __init__(self) -> None:
+        self.decoders: dict[int, _Decoder] = {}
+
+
+_kept = _Kept()
+
+
+def _decoder_for(size: tuple[int, int]) -> _Decoder:
+    """Return the decoder for pictures of about this size: a few serve all sizes."""
+    # Streams are coded in blocks of 16 x 16 pixels.
+    width, height = (length + 16 for length in size)
+    max_pixels = 1 << (width * height).bit_length()
+    decoder = _kept.decoders.get(max_pixels)
+    if decoder is None:
+        decoder = _kept.decoders[max_pixels] = _Decoder(max_pixels)
+    return decoder
+
+
+def _crc32(packets: Sequence[memoryview]) -> int:
+    crc = 0
+    for packet in packets:
+        crc = zlib.crc32(packet, crc)
+    return crc

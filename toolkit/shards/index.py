@@ -1,0 +1,223 @@
+"""What is known of a shard after one look: small tables in memory, the rest as places in the file.
+
+Everything a shard claims is checked here, before any of it is used.
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.bounded import check_regular
+from toolkit.errors import ShardError
+from toolkit.shards.schema import (
+    FORMAT_NAME,
+    SHARD_VERSIONS,
+    Codec,
+    Table,
+    picture_tables,
+    tables,
+)
+from toolkit.shards.stores import FrameStore, check_frames, count_groups, open_store
+from toolkit.skeleton import SkeletonLayout
+
+# A sidecar, of 64 MiB at most, has room for about 60,000 samples: that many of 300 frames stay far
+# below all of these.  A sparse file claims any size and takes no room on the disk.
+MAX_SHARD_BYTES = 2**39
+MAX_SAMPLES = 2**20
+MAX_TABLE_BYTES = 2**28
+# What is taken into memory when a shard is opened.
+_LOADED = (
+    "sample/id", "sample/label", "sample/row", "clip/sample", "clip/start", "clip/n_valid",
+    "rgb/offset", "rgb/size", "rgb/crc32",
+)  # fmt: skip
+
+Columns = dict[str, NDArray[Any]]
+
+
+class Place(NamedTuple):
+    """Where a table's elements lie in the file."""
+
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    row_bytes: int
+
+
+class Index(NamedTuple):
+    """Small tables, the places of all, and where frames come from, if any were stored."""
+
+    layout: SkeletonLayout
+    places: dict[str, Place]
+    ids: list[str]
+    labels: NDArray[np.int32]
+    rows: NDArray[np.int64]
+    clip_sample: NDArray[np.int32]
+    clip_start: NDArray[np.int64]
+    clip_n_valid: NDArray[np.uint8]
+    store: FrameStore | None
+
+
+def read_rows(path: Path, handle: int, place: Place, first: int, n_rows: int) -> NDArray[Any]:
+    """Read rows of a table from an open file; raises ``ShardError`` where it ends too soon."""
+    rows = np.empty((n_rows, *place.shape[1:]), place.dtype)
+    offset = place.offset + first * place.row_bytes
+    n_bytes = os.preadv(handle, [rows.data], offset)
+    if n_bytes != rows.nbytes:
+        raise ShardError(
+            path, f"byte {offset}", expected=f"{rows.nbytes} bytes", found=f"{n_bytes} (truncated)"
+        )
+    return rows
+
+
+def read_index(path: Path) -> Index:
+    """Look into a shard once; raises ``ShardError`` naming the first thing that cannot be."""
+    size = _file_size(path)
+    try:
+        # A shard has its name only once it is whole: no lock is needed, and some network file
+        # systems have none to give.
+        with h5py.File(path, "r", locking=False) as file:
+            codec = _read_codec(path, file)
+            layout = _read_layout(path, file)
+            wanted = tables(layout, codec)
+            if file.get("rgb", getlink=True) is None:
+                wanted = {n: t for n, t in wanted.items() if n not in picture_tables(codec)}
+            places = {name: _place(path, file, name, wanted[name], size) for name in wanted}
+            columns = {name: file[name][()] for name in _LOADED if name in wanted}
+            ids = [name.decode() for name in columns["sample/id"].tolist()]
+    # What h5py raises on a damaged file depends on where the damage is.
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise ShardError(path, "file", expected="an HDF5 shard", found=str(error)) from error
+    _check_counts(path, places, wanted, columns)
+    return Index(
+        layout,
+        places,
+        ids,
+        labels=columns["sample/label"],
+        rows=columns["sample/row"],
+        clip_sample=columns["clip/sample"],
+        clip_start=columns["clip/start"],
+        clip_n_valid=columns["clip/n_valid"],
+        store=open_store(codec, path, ids, columns) if "rgb/offset" in wanted else None,
+    )
+
+
+def _file_size(path: Path) -> int:
+    try:
+        info = path.stat()
+        check_regular(path, info, MAX_SHARD_BYTES)
+        return info.st_size
+    except OSError as error:
+        raise ShardError(path, "file", expected="a shard", found=str(error.strerror)) from error
+
+
+def _read_codec(path: Path, file: h5py.File) -> Codec:
+    """Return how frames are stored, which the version of the format says."""
+    name, version = _read_attribute(file, "format"), _read_attribute(file, "format_version")
+    for codec, known in SHARD_VERSIONS.items():
+        if (name, version) == (FORMAT_NAME, known):
+            return codec
+    wanted = f"{FORMAT_NAME} version {' or '.join(map(str, SHARD_VERSIONS.values()))}"
+    raise ShardError(path, "format", expected=wanted, found=f"{name} version {version}")
+
+
+def _read_layout(path: Path, file: h5py.File) -> SkeletonLayout:
+    try:
+        return SkeletonLayout.from_dict(json.loads(_read_attribute(file, "layout") or "{}"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ShardError(path, "layout", expected="a skeleton layout", found=str(error)) from error
+
+
+def _read_attribute(file: h5py.File, name: str) -> Any:
+    """Return a number or text, None where there is none of a fixed size.
+
+    Text of variable size lies behind a pointer that HDF5 follows into a crash when it is damaged.
+    """
+    if name not in file.attrs:
+        return None
+    kind = file.attrs.get_id(name)
+    if kind.shape != () or kind.dtype.kind not in "iS":
+        return None
+    value = file.attrs[name]
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _place(path: Path, file: h5py.File, name: str, table: Table, size: int) -> Place:
+    """Look one table up, refusing everything that could lead outside this file or its end."""
+    for step in (name.partition("/")[0], name):
+        link = file.get(step, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            found = type(link).__name__ if link else "nothing"
+            raise ShardError(path, step, expected="a table in this file", found=found)
+    data = file[name]
+    if not isinstance(data, h5py.Dataset):
+        raise ShardError(path, name, expected="a table", found=type(data).__name__)
+    if data.chunks is not None or data.external or data.is_virtual:
+        raise ShardError(path, name, expected="a contiguous table", found="another storage")
+    kind_fits = data.dtype.kind == "S" if table.dtype == "S" else data.dtype == table.dtype
+    if not kind_fits or data.ndim != 1 + len(table.rest) or data.shape[1:] != table.rest:
+        wanted = f"{table.dtype} (n, {', '.join(map(str, table.rest))})"
+        raise ShardError(path, name, expected=wanted, found=f"{data.dtype} {data.shape}")
+    row_bytes = data.dtype.itemsize * math.prod(table.rest)
+    # Counted here: h5py counts in 64 bits, where 2**61 rows of 8 bytes are none.
+    n_bytes = data.shape[0] * row_bytes
+    offset = data.id.get_offset() if n_bytes else 0
+    if offset is None or offset + n_bytes > size:
+        raise ShardError(path, name, expected=f"{n_bytes} bytes", found="the file's end before")
+    if name in _LOADED:
+        _check_loadable(path, name, data.shape[0], n_bytes)
+    return Place(offset, data.dtype, data.shape, row_bytes)
+
+
+def _check_loadable(path: Path, name: str, n_rows: int, n_bytes: int) -> None:
+    if name == "sample/id" and n_rows > MAX_SAMPLES:
+        expected, found = f"at most {MAX_SAMPLES} samples", str(n_rows)
+    elif n_bytes > MAX_TABLE_BYTES:
+        expected, found = f"at most {MAX_TABLE_BYTES} bytes", str(n_bytes)
+    else:
+        return
+    raise ShardError(path, name, expected=expected, found=found)
+
+
+def _check_counts(
+    path: Path, places: dict[str, Place], wanted: dict[str, Table], columns: Columns
+) -> None:
+    """Refuse tables that disagree with one another before any of them is used as an index."""
+    S, F = len(columns["sample/label"]), places["frame/video_index"].shape[0]
+    counts = {"S": S, "S+1": S + 1, "K": len(columns["clip/start"]), "F": F, "F+1": F + 1}
+
+    def check(names: list[str]) -> None:
+        for name in names:
+            found = places[name].shape[0]
+            expected = counts.get(wanted[name].first, found)
+            if found != expected:
+                raise ShardError(path, name, expected=f"{expected} rows", found=str(found))
+
+    check([name for name in places if wanted[name].first != "G"])
+    _check_boundaries(path, "sample/row", columns["sample/row"], F)
+    if "rgb/offset" in columns:
+        _check_boundaries(path, "rgb/offset", columns["rgb/offset"], places["rgb/data"].shape[0])
+        counts["G"] = int(count_groups(columns["sample/row"]).sum())
+        check(list(places))
+        check_frames(path, columns)
+    _check_clips(path, columns)
+
+
+def _check_boundaries(path: Path, name: str, bounds: NDArray[np.int64], end: int) -> None:
+    if bounds[0] != 0 or bounds[-1] != end or np.any(bounds[1:] <= bounds[:-1]):
+        raise ShardError(path, name, expected=f"boundaries rising from 0 to {end}", found="others")
+
+
+def _check_clips(path: Path, columns: Columns) -> None:
+    rows = columns["sample/row"]
+    sample, start, n_valid = (columns[f"clip/{name}"] for name in ("sample", "start", "n_valid"))
+    if len(sample) and (sample.min() < 0 or sample.max() >= len(rows) - 1):
+        raise ShardError(path, "clip/sample", expected="samples of this shard", found="others")
+    outside = (start < rows[sample]) | (start > rows[sample + 1] - n_valid)
+    if np.any(outside) or np.any(n_valid == 0):
+        raise ShardError(path, "clip/start", expected="clips inside their samples", found="others")
