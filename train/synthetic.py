@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from toolkit.shards import DatasetReader, read_manifest
+from toolkit.shards import DatasetReader, read_dataset_info, read_manifest
 from toolkit.shards.schema import DATASET_FILE
 from train.errors import TrainError
 from train.models import ModelConfig
@@ -110,8 +110,11 @@ def find_beside_raw(dataset: Path, name: str) -> Path | None:
     if poses.empty:
         return None
     path = Path(str(poses.iloc[0]))
-    if (path.parent.parent / DATASET_FILE).is_file():
-        return find_beside_raw(path.parent.parent, name)
+    source = path.parent.parent
+    is_taken_over = read_dataset_info(dataset).parameters.get("source") == "shards"
+    # Moved shards may lie where those lay that they were taken from.
+    if is_taken_over and (source / DATASET_FILE).is_file() and not source.samefile(dataset):
+        return find_beside_raw(source, name)
     return next((above / name for above in path.parents if (above / name).is_file()), None)
 
 

@@ -6,6 +6,7 @@ from unittest.mock import MagicMock
 import pandas as pd
 import pytest
 from made_evaluations import make_evaluation
+from shard_builders import write_dataset
 from tiny_runs import tiny_config, write_tiny_dataset
 
 from train import synthetic
@@ -13,7 +14,7 @@ from train.evaluate import EvaluationOptions, evaluate_run
 from train.job import Job, run_job
 from train.report import format_test
 from train.results import format_evaluation, format_limits
-from train.synthetic import count_stand_ins, warn_of_mixture
+from train.synthetic import count_stand_ins, find_beside_raw, warn_of_mixture
 
 LIMITS = {"chance": 0.25, "ceiling": 0.75, "bound": 0.875}
 SENTENCE = (
@@ -71,6 +72,43 @@ def test_an_evaluation_knows_the_ceiling_of_its_own_network(shards, tmp_path, mo
     # Shuffled pictures have another ceiling, which is not told.
     shuffled = evaluate_run(run, shards, EvaluationOptions(shuffle_context=1))
     assert "ceiling" not in shuffled.source
+
+
+def say_poses(monkeypatch, poses_of):
+    """Let the manifest of each data set folder name one file of poses."""
+    manifests = {folder: pd.DataFrame({"poses": [str(p)]}) for folder, p in poses_of.items()}
+    monkeypatch.setattr(synthetic, "read_manifest", manifests.__getitem__)
+
+
+def say_taken_over(folder):
+    """Let a data set say that its samples were copied from the shards of another."""
+    facts = json.loads((folder / "dataset.json").read_text())
+    facts["parameters"]["source"] = "shards"
+    (folder / "dataset.json").write_text(json.dumps(facts))
+
+
+def test_shards_may_lie_among_their_raw_files(tmp_path, monkeypatch):
+    raw = write_dataset(tmp_path / "raw")
+    (raw / "ceilings.json").touch()
+    say_poses(monkeypatch, {raw: raw / "kinetics_train" / "one.json"})
+    assert find_beside_raw(raw, "ceilings.json") == raw / "ceilings.json"
+
+
+def test_shards_that_were_taken_over_are_followed_to_their_raw_files(tmp_path, monkeypatch):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "ceilings.json").touch()
+    whole, part = write_dataset(tmp_path / "whole"), write_dataset(tmp_path / "part")
+    say_taken_over(part)
+    raw = tmp_path / "raw" / "kinetics_train" / "one.json"
+    say_poses(monkeypatch, {part: whole / "shards" / "shard-00000.h5", whole: raw})
+    assert find_beside_raw(part, "ceilings.json") == tmp_path / "raw" / "ceilings.json"
+
+
+def test_shards_moved_to_where_they_were_taken_from_are_not_followed(tmp_path, monkeypatch):
+    part = write_dataset(tmp_path / "part")
+    say_taken_over(part)
+    say_poses(monkeypatch, {part: part / "shards" / "shard-00000.h5"})
+    assert find_beside_raw(part, "ceilings.json") is None
 
 
 def standing_in(shards, monkeypatch, n_synthetic, n_genuine):
