@@ -52,11 +52,15 @@ def count_cores() -> int:
 
 def check_cores() -> Finding:
     """Tell the cores that ``--jobs`` takes by default, and those of the machine."""
-    try:
-        usable = count_cores()
-    except ImportError:  # Told by the packages.
-        usable = os.cpu_count() or 1
+    usable = _count_jobs()
     return Finding("machine", "cores", f"{usable} of {os.cpu_count() or usable} usable")
+
+
+def _count_jobs() -> int:
+    try:
+        return count_cores()
+    except ImportError:  # Told by the packages.
+        return os.cpu_count() or 1
 
 
 def read_memory() -> int | None:
@@ -68,8 +72,14 @@ def read_memory() -> int | None:
     free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
     with contextlib.suppress(OSError, ValueError):  # "max", or no container
         limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-        free.append(max(0, limit - used))
+        free.append(max(0, limit - used + _read_reclaimable()))
     return min(free, default=None)
+
+
+def _read_reclaimable() -> int:
+    """Return the bytes of files read long ago, which the kernel drops when memory is asked for."""
+    lines = (_CGROUP / "memory.stat").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
 
 
 def check_memory(n_bytes: int | None, n_cores: int | None = None) -> Finding:
@@ -77,7 +87,7 @@ def check_memory(n_bytes: int | None, n_cores: int | None = None) -> Finding:
     if n_bytes is None:
         return Finding("machine", "memory", "unknown")
     found = f"{_say_bytes(n_bytes)} free"
-    n_jobs = n_cores or os.cpu_count() or 1
+    n_jobs = n_cores or _count_jobs()
     if n_bytes >= n_jobs * _BYTES_A_JOB:
         return Finding("machine", "memory", found)
     fitting = max(1, n_bytes // _BYTES_A_JOB)
