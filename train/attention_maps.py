@@ -26,7 +26,7 @@ GATES = {"self": "self_gate", "cross": "cross_gate", "combined": "combined"}
 
 @dataclass(frozen=True)
 class ModuleAttention:
-    """What one attention module said of one clip; it sees T' frames, T / T' pictures apart.
+    """What one attention module said of one clip; it sees T' frames, a stride apart.
 
     ``gates`` maps self, cross and combined, those there are, to float32 (M, T', V) in (0, 1).
     ``places`` float32 (T', rows, columns): how much more than the mean place each one added to the
@@ -73,7 +73,11 @@ class ClipAttention:
         stand on a looped picture of a short clip are left out.
         """
         n_frames = next(iter(self.modules[module].gates.values())).shape[1]
-        middles = np.arange(n_frames) * self.length // n_frames
+        stride = 1
+        # Each stage but the first halves the frames, rounded up.
+        while -(-self.length // stride) > n_frames:
+            stride *= 2
+        middles = np.arange(n_frames) * stride
         return middles[middles < self.span.n_valid]
 
 

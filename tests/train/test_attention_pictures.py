@@ -71,6 +71,16 @@ def test_rows_stand_at_multiples_of_the_stride(n_rows, n_valid, middles):
 
 
 @pytest.mark.parametrize(
+    ("length", "n_rows", "middles"),
+    # Strides 4, 4, 2: each stage halves the frames, rounded up.
+    [(18, 5, [0, 4, 8, 12, 16]), (6, 2, [0, 4]), (5, 3, [0, 2, 4])],
+)
+def test_a_clip_need_not_be_a_multiple_of_the_stride(length, n_rows, middles):
+    clip = replace(made_clip({"cross": steps([0.5] * n_rows)}, length), length=length)
+    assert clip.middles("gcn6").tolist() == middles
+
+
+@pytest.mark.parametrize(
     ("frame", "weight"), [(0, 0.1), (1, 0.2), (4, 0.5), (6, 0.4), (12, 0.3), (15, 0.3)]
 )
 def test_weights_between_rows_are_between_them(frame, weight):
