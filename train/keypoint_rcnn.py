@@ -68,9 +68,15 @@ def _load_weights(model: nn.Module, path: Path) -> None:
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state)
-    # Foreign bytes make torch raise a dozen kinds.
+    # Foreign bytes make torch raise a dozen kinds, among them of modules it keeps to itself.
     except Exception as error:
-        first = (str(error) or type(error).__name__).splitlines()[0]
+        # Below its heading, torch tells a tensor a line.
+        found = (str(error) or type(error).__name__).splitlines()[:2][-1].strip()
+        if type(error).__name__ == "UnpicklingError":
+            found = (
+                "torch did not write it, or it holds more than tensors and plain values, such as"
+                " code that would run when it is read, and is refused; give the state dict alone"
+            )
         raise CtxtoolError(
-            f"{path} does not hold the weights of torchvision's keypointrcnn_resnet50_fpn: {first}"
+            f"{path} does not hold the weights of torchvision's keypointrcnn_resnet50_fpn: {found}"
         ) from error

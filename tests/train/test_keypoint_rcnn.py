@@ -66,6 +66,25 @@ def test_foreign_weights_are_told(tiny_network, tmp_path, content):
         open_keypoint_rcnn(path, "cpu")
 
 
+class Foreign:
+    """Anything but tensors and plain values."""
+
+
+def test_a_file_that_could_run_code_is_refused_in_our_own_words(tiny_network, tmp_path):
+    torch.save({"weight": Foreign()}, tmp_path / "w.pth")
+    with pytest.raises(
+        CtxtoolError, match=r"w\.pth .* holds more than tensors .* is refused"
+    ) as told:
+        open_keypoint_rcnn(tmp_path / "w.pth", "cpu")
+    assert "weights_only" not in str(told.value)
+
+
+def test_weights_that_lack_a_tensor_are_told_with_its_name(tiny_network, tmp_path):
+    torch.save({"weight": torch.zeros(3, 2)}, tmp_path / "w.pth")
+    with pytest.raises(CtxtoolError, match=r'Missing key\(s\) in state_dict: "bias"'):
+        open_keypoint_rcnn(tmp_path / "w.pth", "cpu")
+
+
 def test_no_network_is_told(tiny_network):
     with pytest.raises(CtxtoolError, match=r"cannot be fetched .*no route.* give it by --weights"):
         open_keypoint_rcnn(None, "cpu")
