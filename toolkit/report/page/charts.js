@@ -106,10 +106,12 @@ class Histogram {
   press(bin, extend) {
     const { name } = this.column;
     const before = this.rows.filters.get(name);
-    let [from, to] = [this.edges[bin], this.edges[bin + 1]];
-    if (extend && before) [from, to] = [Math.min(from, before.from), Math.max(to, before.to)];
-    const again = before && before.from === from && before.to === to;
-    this.rows.filter(name, again ? null : { from, to });
+    // Bins are counted from 1; rows are taken by bin, as a value may lie a rounding off its edge.
+    let [first, last] = [bin + 1, bin + 1];
+    if (extend && before) [first, last] = [Math.min(first, before.first), Math.max(last, before.last)];
+    const again = before && before.first === first && before.last === last;
+    const [from, to] = [this.edges[first - 1], this.edges[last]];
+    this.rows.filter(name, again ? null : { bins: this.binOf, first, last, from, to });
   }
 
   // The bin of each row, from 1; 0 where there is no value.
@@ -139,7 +141,7 @@ class Histogram {
       const told = `${formatMeasure(from)} to ${formatMeasure(to, this.column.unit)}: ${countOf(n, "sample")} of ${formatCount(this.all[bin])}`;
       title.textContent = told;
       group.setAttribute("aria-label", told);
-      group.setAttribute("aria-pressed", Boolean(chosen && from >= chosen.from && to <= chosen.to));
+      group.setAttribute("aria-pressed", Boolean(chosen && bin >= chosen.first - 1 && bin < chosen.last));
     });
   }
 }

@@ -35,7 +35,8 @@ class Rows {
     return value;
   }
 
-  // A filter is { codes: Set } of a category, or { from, to } of a number, `to` left out.
+  // A filter is { codes: Set } of a category, or { bins, first, last } of a number: the bin of each
+  // row, and which of them are wanted, both ends included.
   filter(name, filter) {
     const empty = !filter || filter.codes?.size === 0;
     if (empty) this.filters.delete(name);
@@ -75,8 +76,8 @@ class Rows {
     this.found = order.filter((row) => matches[row]);
   }
 
-  makeTest({ values, names }, { codes, from, to }) {
-    if (!codes) return (row) => values[row] >= from && values[row] < to;
+  makeTest({ values, names }, { codes, bins, first, last }) {
+    if (!codes) return (row) => bins[row] >= first && bins[row] <= last;
     const wanted = Uint8Array.from(names, (_, code) => (codes.has(code) ? 1 : 0));
     return (row) => wanted[values[row]] === 1;
   }
