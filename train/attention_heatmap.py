@@ -49,8 +49,8 @@ class JointMeans:
 def measure_joints(loaded: SavedRun, batches: Iterable[Batch]) -> dict[str, dict[str, JointMeans]]:
     """Return the mean weights by module and gate, over frames and over the bodies present.
 
-    A body counts in a clip in which it is present at all.  Raises ``TrainError`` for a network
-    without attention.
+    A body counts in a clip in which it is present at all, unless the clip stands in for one that
+    cannot be read.  Raises ``TrainError`` for a network without attention.
     """
     check_attention(loaded)
     found: dict[str, dict[str, JointMeans]] = {}
@@ -59,7 +59,7 @@ def measure_joints(loaded: SavedRun, batches: Iterable[Batch]) -> dict[str, dict
         for batch in batches:
             with capture_attention(loaded.model, BODIES) as maps:
                 loaded.forward(loaded.model, batch)
-            here = batch.present.any(1)
+            here = batch.present.any(1) & (batch.weight > 0)[:, None]
             labels = batch.label[:, None].expand(-1, BODIES)[here].numpy()
             for name, (gates,) in maps.items():
                 means = found.setdefault(name.rpartition(".")[2], {})

@@ -65,12 +65,14 @@ def _sum_gates(
         for batch in batches:
             with capture_attention(loaded.model, BODIES) as maps:
                 loaded.forward(loaded.model, batch)
-            counted = parts[batch.sample.numpy()].tolist()
+            # Weight 0: a clip that stands in for one that cannot be read.
+            is_own = (batch.weight > 0).numpy()
+            counted = parts[batch.sample.numpy()[is_own]].tolist()
             for name, (gates,) in maps.items():
                 if gates.cross_gate is None:
                     continue
                 # The first body alone: the second one of a single person is made of zeros.
-                rows = gates.cross_gate[:, 0].mean(1).double().cpu().numpy()
+                rows = gates.cross_gate[:, 0].mean(1).double().cpu().numpy()[is_own]
                 for part, row in zip(counted, rows, strict=True):
                     sums.setdefault(name, _Sums()).add(part, row)
     return sums

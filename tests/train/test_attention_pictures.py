@@ -217,6 +217,14 @@ def test_joint_means_leave_absent_bodies_out(loaded, shards):
     assert found["cross"].count.tolist() == expected.tolist()
 
 
+def test_stand_ins_of_unreadable_clips_do_not_count(loaded, shards):
+    options = EvaluationOptions(batch_size=3, workers=0)
+    batch = next(iter(make_loader(loaded, shards, [0, 1, 2], options)))
+    kept = replace(batch, weight=torch.tensor([1.0, 0.0, 1.0]))
+    found = measure_joints(loaded, [kept])["gcn1"]["cross"]
+    assert found.count.sum() == batch.present.any(1)[[0, 2]].sum()
+
+
 def test_the_heat_map_is_drawn_and_listed(loaded, shards, tmp_path):
     table, picture = draw_subset(loaded, shards, "test", tmp_path)
     rows = list(csv.DictReader(table.read_text().splitlines()))

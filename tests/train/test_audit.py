@@ -297,15 +297,17 @@ def test_files_are_found_above_the_raw_files(synthetic, tmp_path, monkeypatch):
 def test_contrasts_are_means_over_the_clips_of_a_part(monkeypatch):
     layout = LAYOUTS["openpose18"]
     arms, legs = select_joints(layout, ARMS), select_joints(layout, LEGS)
-    gate = np.zeros((3, 2, 4, 18), np.float32)
-    gate[:, 1] = 0.9  # the second body must not count
+    gate = np.zeros((4, 2, 4, 18), np.float32)
+    gate[:, 1] = gate[3] = 0.9  # a second body must not count, nor a stand-in of weight 0
     gate[0, 0][:, arms], gate[1, 0][:, arms], gate[2, 0][:, legs] = 0.5, 0.7, 0.25
     maps = {"gcn6": [AttentionMaps(None, torch.from_numpy(gate), torch.from_numpy(gate))]}
     monkeypatch.setattr("train.attention_report.capture_attention", fake_capture(maps))
     loaded = SimpleNamespace(
         data=SimpleNamespace(layout=layout), model=None, forward=lambda model, batch: None
     )
-    batch = SimpleNamespace(sample=torch.tensor([0, 1, 2]))
+    batch = SimpleNamespace(
+        sample=torch.tensor([0, 1, 2, 2]), weight=torch.tensor([1.0, 1.0, 1.0, 0.0])
+    )
     contrasts = measure_contrasts(loaded, [batch], np.array([0, 0, 1]))
     assert contrasts["gcn6"] == pytest.approx({0: 0.6, 1: -0.25})
 
