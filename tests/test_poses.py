@@ -11,7 +11,7 @@ from video_builders import H264, gray_pictures, write_video
 from toolkit.errors import CtxtoolError
 from toolkit.poses.coco import coco17_to_openpose18
 from toolkit.poses.estimate import EstimateOptions, estimate_video, list_ticks, to_fractions
-from toolkit.poses.estimators import open_by_file, open_estimator
+from toolkit.poses.estimators import name_model, open_by_file, open_estimator
 from toolkit.poses.onnx_model import OnnxEstimator
 from toolkit.readers.openpose_json import read_openpose_folder
 from toolkit.skeleton import OPENPOSE18
@@ -93,10 +93,48 @@ def test_poses_come_at_a_steady_rate_whatever_the_video(tmp_path, rate, n_poses)
 
 def test_a_finished_folder_is_kept(tmp_path):
     video = write_video(tmp_path / "a.mp4", gray_pictures(2))
+    estimate_video(video, tmp_path / "out", Estimator())
+    again = Estimator()
+    assert estimate_video(video, tmp_path / "out", again) == tmp_path / "out" / "a"
+    assert again.n_pictures == 0
+
+
+def test_poses_of_another_video_of_that_name_are_refused(tmp_path):
+    for n_frames, name in ((2, "one"), (3, "other")):
+        (tmp_path / name).mkdir()
+        write_video(tmp_path / name / "a.mp4", gray_pictures(n_frames))
+    estimate_video(tmp_path / "one" / "a.mp4", tmp_path / "out", Estimator())
+    with pytest.raises(CtxtoolError, match=r"out/a holds the poses of another video .* --out"):
+        estimate_video(tmp_path / "other" / "a.mp4", tmp_path / "out", Estimator())
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (EstimateOptions(fps=15), "fps 30.0 and not 15"),
+        (EstimateOptions(min_score=0.5), "min_score 0.1 and not 0.5"),
+        (EstimateOptions(model="other"), "model .* and not other"),
+    ],
+)
+def test_poses_made_with_other_options_are_refused(tmp_path, options, told):
+    video = write_video(tmp_path / "a.mp4", gray_pictures(2))
+    estimate_video(video, tmp_path / "out", Estimator())
+    with pytest.raises(CtxtoolError, match=f"holds poses made with {told}: choose another --out"):
+        estimate_video(video, tmp_path / "out", Estimator(), options)
+
+
+def test_a_folder_of_unknown_origin_is_refused(tmp_path):
+    video = write_video(tmp_path / "a.mp4", gray_pictures(2))
     (tmp_path / "out" / "a").mkdir(parents=True)
-    estimator = Estimator()
-    estimate_video(video, tmp_path / "out", estimator)
-    assert estimator.n_pictures == 0
+    with pytest.raises(CtxtoolError, match="does not say what made it"):
+        estimate_video(video, tmp_path / "out", Estimator())
+
+
+def test_a_model_is_known_by_its_content(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    names = [name_model(tmp_path / "a"), name_model(tmp_path / "b"), name_model(None)]
+    assert len(set(names)) == 3
 
 
 def test_a_broken_estimator_leaves_no_folder(tmp_path):
@@ -113,7 +151,7 @@ def test_a_broken_estimator_leaves_no_folder(tmp_path):
 def test_files_are_as_openpose_writes_them(tmp_path):
     video = write_video(tmp_path / "a.mp4", gray_pictures(1))
     folder = estimate_video(video, tmp_path, Estimator())
-    (path,) = folder.iterdir()
+    (path,) = folder.glob("a_*")
     assert path.name == "a_000000000000_keypoints.json"
     frame = json.loads(path.read_text())
     assert len(frame["people"][0]["pose_keypoints_2d"]) == 54

@@ -47,7 +47,8 @@ def estimate_poses(
 ) -> None:
     """Estimate the 18 joints of everybody in videos, as folders of OpenPose-style files.
 
-    By torchvision's Keypoint R-CNN, or by an ONNX model.  A folder that is there already is kept.
+    By torchvision's Keypoint R-CNN, or by an ONNX model.  A folder that was made of the same video
+    with the same model and options is kept; any other is refused.
 
     \b
     Examples:
@@ -56,7 +57,7 @@ def estimate_poses(
       ctxtool estimate-poses clip.mp4 --model yolo11n-pose.onnx
     """
     from toolkit.poses.estimate import EstimateOptions, estimate_video
-    from toolkit.poses.estimators import DEFAULT, open_estimator
+    from toolkit.poses.estimators import DEFAULT, name_model, open_estimator
     from toolkit.poses.onnx_model import open_onnx
 
     if weights is not None and model is not None:
@@ -64,5 +65,6 @@ def estimate_poses(
     if len({video.stem for video in videos}) < len(videos):
         raise click.UsageError("two videos have the same name: their folders would be one")
     estimator = open_onnx(model) if model else open_estimator(DEFAULT, weights, device)
+    options = EstimateOptions(**given, model=name_model(model or weights))
     for video in videos:
-        click.echo(estimate_video(video, out, estimator, EstimateOptions(**given)))
+        click.echo(estimate_video(video, out, estimator, options))

@@ -2,8 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.align import match_nearest
+from toolkit.errors import CtxtoolError
 from toolkit.poses.coco import coco17_to_openpose18
 from toolkit.readers.picture import PictureEncoder
 from toolkit.readers.video import DecodedFrame, VideoReader
 from toolkit.shards.codec import Picture, decode_picture
+from toolkit.shards.files import read_json, sha256_of, write_json
 
 VERSION = 1.3
+# Beside the frames: which video, model and options they come from.
+MADE_WITH = "made_with.json"
 
 
 class PoseEstimator(Protocol):
@@ -29,10 +33,14 @@ class PoseEstimator(Protocol):
 
 @dataclass(frozen=True)
 class EstimateOptions:
-    """``fps`` poses a second; joints below ``min_score`` (0 to 1) count as not seen."""
+    """``fps`` poses a second; joints below ``min_score`` (0 to 1) count as not seen.
+
+    ``model`` says which estimator it is, in words that another one would not have.
+    """
 
     fps: float = 30.0
     min_score: float = 0.1
+    model: str = ""
 
 
 def estimate_video(
@@ -42,10 +50,13 @@ def estimate_video(
 
     Files are numbered from 0 and hold the frame nearest to number / fps seconds, so that they fit
     ``--pose-fps`` whatever the video's own rate.  Coordinates are fractions of the picture.  A
-    folder that is there already is left as it is.  Raises ``VideoFileError``.
+    folder of the same video, model and options is left as it is.  Raises ``VideoFileError``, and
+    ``CtxtoolError`` where the folder is another's.
     """
     folder = out / video.stem
+    made_with = {"video": sha256_of(video), **asdict(options)}
     if folder.is_dir():
+        _check_same(folder, made_with)
         return folder
     aside = out / f".{video.stem}.writing"
     shutil.rmtree(aside, ignore_errors=True)
@@ -54,10 +65,25 @@ def estimate_video(
         for tick, people in enumerate(_iterate_people(video, estimator, options)):
             path = aside / f"{video.stem}_{tick:012}_keypoints.json"
             path.write_text(format_people(people), encoding="utf-8")
+        write_json(aside / MADE_WITH, made_with)
         aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def _check_same(folder: Path, wanted: Mapping[str, Any]) -> None:
+    cure = "choose another --out, or remove that folder"
+    path = folder / MADE_WITH
+    if not path.exists():
+        raise CtxtoolError(f"{folder} is there and does not say what made it: {cure}")
+    found = read_json(path, "what the poses were made with")
+    others = [name for name in wanted if found.get(name) != wanted[name]]
+    if "video" in others:
+        raise CtxtoolError(f"{folder} holds the poses of another video of that name: {cure}")
+    if others:
+        told = ", ".join(f"{name} {found.get(name)} and not {wanted[name]}" for name in others)
+        raise CtxtoolError(f"{folder} holds poses made with {told}: {cure}")
 
 
 def list_ticks(last_s: float, fps: float) -> list[float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from toolkit.errors import CtxtoolError
 from toolkit.poses.estimate import PoseEstimator
 from toolkit.poses.onnx_model import open_onnx
+from toolkit.shards.files import sha256_of
 
 # The group of entry points of functions (weights: Path | None, device: str) -> PoseEstimator.
 GROUP = "ctxtool.pose_estimators"
@@ -23,6 +24,11 @@ def open_estimator(name: str, weights: Path | None, device: str) -> PoseEstimato
         raise CtxtoolError(f"no pose estimator is called {name!r}; installed are: {there}")
     estimator: PoseEstimator = offered[name].load()(weights, device)
     return estimator
+
+
+def name_model(path: Path | None) -> str:
+    """Return which model a file is, by its content, or the default estimator's own weights."""
+    return f"sha256 {sha256_of(path)}" if path else DEFAULT
 
 
 def open_by_file(path: Path | None, device: str) -> PoseEstimator:
