@@ -49,6 +49,13 @@ def test_other_versions_are_refused(task, name):
     )
 
 
+def test_another_encoder_is_refused(task):
+    options = dataclasses.replace(task.options, codec="h264", encoder="libx264 core 1, preset")
+    told = refused(dataclasses.replace(task, options=options), Site.here(task.folder))
+    assert " has libx264 core 1" in told
+    assert ", the build was planned with libx264 core 1: install the same one" in told
+
+
 def test_a_folder_of_the_same_name_is_not_the_same_folder(task):
     site = Site.here(task.folder)
     (task.folder / "plan.parquet").write_bytes(b"another one")

@@ -22,7 +22,7 @@ from pathlib import Path
 
 NAMES = (
     "skeleton", "kinetics", "openpose", "folder", "table", "labels", "layout", "sidecar", "dataset",
-    "manifest", "plan", "shard", "picture", "video",
+    "manifest", "plan", "shard", "group", "picture", "video",
 )  # fmt: skip
 # Decoded by a library that is expected to die of some files.
 SURVIVED = ("video",)

@@ -26,6 +26,8 @@ FOLDER_MARK = b"\n"
 # The folder of the fixture samples_dir: what runs outside pytest has no fixtures.
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples"
 _SMALL_BYTES = 20_000
+# Between frames of H.264, which hold no three zeros in a row but at their beginning.
+FRAME_MARK = b"\xff\0\0\0\xff"
 
 
 def ntu_skeletons() -> list[bytes]:
@@ -110,6 +112,14 @@ def real_videos() -> list[bytes]:
     """Return the small ones of the real videos where they lie beside the checkout, else none."""
     paths = sorted(path for path in SAMPLES.glob("videos/*") if path.is_file())
     return [path.read_bytes() for path in paths if path.stat().st_size <= _SMALL_BYTES]
+
+
+def groups() -> list[bytes]:
+    """Return frames of H.264, a mark after each: a group of greys, and one of noise."""
+    size = (shard_builders.HEIGHT, shard_builders.WIDTH, 3)
+    noise = list(np.random.default_rng(3).integers(0, 256, (4, *size), dtype=np.uint8))
+    streams = [shard_builders.make_groups(16), shard_builders.encode_group(noise, crf=40)]
+    return [FRAME_MARK.join(stream) for stream in streams]
 
 
 def pictures() -> list[bytes]:

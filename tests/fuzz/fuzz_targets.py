@@ -2,12 +2,14 @@
 
 import contextlib
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import fuzz_seeds as seeds
 import numpy as np
+import shard_builders
 
 from toolkit.build.plan_file import read_plan
 from toolkit.datasets.kinetics_labels import read_label_files, read_own_label, sort_json_files
@@ -21,7 +23,7 @@ from toolkit.readers.pose_bytes import MAX_CELLS
 from toolkit.readers.video import VideoReader
 from toolkit.shards import DatasetReader, ShardReader, read_dataset_info, read_manifest
 from toolkit.shards.codec import decode_picture
-from toolkit.shards.h264 import GroupFrames
+from toolkit.shards.h264 import Group, GroupFrames
 from toolkit.shards.manifest import COLUMNS
 from toolkit.shards.schema import DATASET_FILE, MANIFEST_FILE, PLAN_FILE
 from toolkit.shards.sidecar import read_sidecar, shard_path, sidecar_path
@@ -200,6 +202,20 @@ def read_shard(folder: Path, data: bytes) -> None:
             reader.clip(clip)
 
 
+def read_group(folder: Path, data: bytes) -> None:
+    """Attack the decoder of groups of frames, behind a CRC-32 that is right."""
+    packets = [memoryview(frame) for frame in data.split(seeds.FRAME_MARK)[:16] if frame]
+    if not packets:
+        return
+    size = (shard_builders.WIDTH, shard_builders.HEIGHT)
+    path = shard_path(folder, 0)
+    group = Group(path, "a", 0, size, zlib.crc32(b"".join(packets)), packets)
+    with refusing(ShardError, folder):
+        pictures = group.decode(len(packets) // 2, len(packets))
+        require(all(p.shape == (*size[::-1], 3) for p in pictures), "pictures of another size")
+        require(len(pictures) == len(packets) - len(packets) // 2, "pictures too few")
+
+
 def read_video(folder: Path, data: bytes) -> None:
     """Attack the reader of videos."""
     path = _put(folder / "clip.mp4", data)
@@ -256,6 +272,7 @@ TARGETS = {
     "manifest": Target(_of_dataset(MANIFEST_FILE), read_manifest_file, binary=True),
     "plan": Target(_of_dataset(PLAN_FILE), read_plan_file, binary=True),
     "shard": Target(_shards, read_shard, binary=True),
+    "group": Target(_plain(seeds.groups), read_group, binary=True),
     "picture": Target(_plain(seeds.pictures), read_picture, binary=True),
     "video": Target(seeds.videos, read_video, binary=True),
 }

@@ -13,6 +13,7 @@ from threading import Lock
 import h5py
 
 from toolkit import __version__
+from toolkit.build.options import BuildOptions
 from toolkit.build.planned import PlannedSample, Stamp
 from toolkit.build.tasks import Rows
 from toolkit.build.worker import ShardTask, build_shard
@@ -49,6 +50,7 @@ class Site:
         problem = (
             _compare_versions(self.versions)
             or _compare_output(self.plan, task.folder)
+            or _compare_encoder(task.options)
             or _find_missing(task)
         )
         if problem:
@@ -86,6 +88,18 @@ def _compare_versions(wanted: Mapping[str, str]) -> str:
                 " same one, or the bytes may differ"
             )
     return ""
+
+
+def _compare_encoder(options: BuildOptions) -> str:
+    if not options.encoder or options.source == "shards":
+        return ""
+    from toolkit.readers.group_encoder import name_encoder
+
+    here = name_encoder(options.crf)
+    if here == options.encoder:
+        return ""
+    found, wanted = (name.partition(",")[0] for name in (here, options.encoder))
+    return f"has {found}, the build was planned with {wanted}: install the same one"
 
 
 def _compare_output(plan: Stamp, out: Path) -> str:

@@ -49,7 +49,10 @@ DECODERS = {
     "AV1": (("libdav1d", "libaom-av1"), "newer web videos", False),
 }
 ENCODERS = {
-    "H.264": (("libx264",), "render and synthesize kinetics; render writes MPEG-4 instead"),
+    "H.264": (
+        ("libx264",),
+        "--codec h264, synthesize kinetics; render writes MPEG-4 instead",
+    ),
     "MPEG-4": (("mpeg4",), "synthesize ntu, and render without libx264"),
 }
 
