@@ -33,11 +33,13 @@ VIDEO_FPS = 10.0
 class PictureOptions:
     """Which clips of a sample are drawn and how; None takes all clips, and the scale they ask for.
 
-    ``scale`` are the weights of the smallest and the largest circle.
+    ``scale`` are the weights of the smallest and the largest circle; ``scene`` is a sample whose
+    pictures are shown to the network in place of its own.
     """
 
     clips: Sequence[int] | None = None
     scale: tuple[float, float] | None = None
+    scene: str | None = None
 
     def __post_init__(self) -> None:
         if self.scale is not None and not 0 <= self.scale[0] < self.scale[1] <= 1:
@@ -51,7 +53,7 @@ def draw_sample(
 
     Raises ``TrainError`` for a network without attention, an unknown sample or clip.
     """
-    clips = attend_sample(loaded, dataset, sample_id, options.clips)
+    clips = attend_sample(loaded, dataset, sample_id, options.clips, options.scene)
     out.mkdir(parents=True, exist_ok=True)
     return [
         path
@@ -62,12 +64,13 @@ def draw_sample(
 
 def _draw_module(figure6: Figure6, out: Path) -> Iterator[Path]:
     """Yield the path of each picture of one module when it is written."""
-    sample_id = figure6.clips[0].sample_id
+    first = figure6.clips[0]
+    name = first.sample_id + (f"-in-{first.scene_id}" if first.scene_id != first.sample_id else "")
     for clip in figure6.clips:
-        path = out / f"{sample_id}-clip{clip.number}-{figure6.module}.png"
+        path = out / f"{name}-clip{clip.number}-{figure6.module}.png"
         write_atomically(path, partial(draw_clip, figure6, clip))
         yield path
-    path = out / f"{sample_id}-{figure6.module}.mp4"
+    path = out / f"{name}-{figure6.module}.mp4"
     frames = iterate_frames(figure6)
     write_atomically(path, lambda aside: write_video(aside, frames, H264, VIDEO_FPS))
     yield path
@@ -102,6 +105,8 @@ def draw_subset(loaded: SavedRun, dataset: Path, subset: str, out: Path) -> list
               " Repeatable.")  # fmt: skip
 @click.option("--clip", "clips", type=click.IntRange(0), multiple=True,
               help="Only this clip of it, from 0.  Repeatable.  [default: all]")  # fmt: skip
+@click.option("--scene", metavar="ID", help="Show the network the pictures of this sample with the"
+              " skeletons of --sample.")  # fmt: skip
 @click.option("--heatmap", is_flag=True, help="Draw the mean weight of each joint in each class.")
 @click.option("--subset", type=click.Choice(SUBSETS), default="test", show_default=True,
               help="Which samples --heatmap takes.")  # fmt: skip
@@ -120,13 +125,16 @@ def attention(run: Path, shards: Path | None, out: Path | None, **given: Any) ->
     Examples:
       python -m train.attention runs/NAME --sample ID --clip 0
       python -m train.attention runs/NAME --sample ID --sample OTHER --scale 0 1
+      python -m train.attention runs/NAME --sample ID --scene OTHER --scale 0 1
       python -m train.attention runs/NAME --heatmap
     """
     set_up_logging()
     if not given["samples"] and not given["heatmap"]:
         raise click.UsageError("nothing to draw: give --sample ID, or --heatmap")
+    if given["scene"] and not given["samples"]:
+        raise click.UsageError("--scene goes with --sample: whose skeletons are to be seen in it?")
     try:
-        options = PictureOptions(given["clips"] or None, given["scale"])
+        options = PictureOptions(given["clips"] or None, given["scale"], given["scene"])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     loaded = load_run(run, given["checkpoint"], given["device"])

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from toolkit.shards import BODIES, DatasetReader, SkeletonLayout, Window
 from train.batch import Batch, collate
-from train.data import ClipSource, View
+from train.data import View
 from train.errors import TrainError
 from train.models import AttentionMaps, CrossAttention, capture_attention
 from train.models.scores import Score
-from train.sampling import Span, tile_spans
+from train.pairing import PairedClips
+from train.sampling import Span, loop_order
 from train.saved_run import SavedRun
 from train.transforms import Box, place_box
 
@@ -51,9 +52,12 @@ class ClipAttention:
 
     ``pixels`` (n, M, V, 2) are fractions of the picture, ``present`` bool (n, M); ``scene`` is None
     in a skeleton-only data set.  ``modules`` are named by the units that they follow.
+    ``scene_id`` is the sample that the pictures are of: its own, or another in whose scene it was
+    put.
     """
 
     sample_id: str
+    scene_id: str
     number: int
     span: Span
     length: int
@@ -102,41 +106,46 @@ def check_attention(loaded: SavedRun) -> None:
 
 
 def attend_sample(
-    loaded: SavedRun, dataset: Path, sample_id: str, clips: Sequence[int] | None = None
+    loaded: SavedRun,
+    dataset: Path,
+    sample_id: str,
+    clips: Sequence[int] | None = None,
+    scene_id: str | None = None,
 ) -> list[ClipAttention]:
     """Run the test clips of a sample, or those numbered ``clips``, and keep what was attended to.
 
+    With ``scene_id`` the network is shown the pictures of that sample in place of its own.
     Raises ``TrainError`` for a network without attention, an unknown sample or clip.
     """
     check_attention(loaded)
-    reader = loaded.open_dataset(dataset)
-    number, config = find_sample(reader, sample_id), loaded.config.data
-    source = ClipSource(dataset, [number], config, pictures=loaded.config.model.has_rgb_branch)
-    spans = tile_spans(int(reader.n_frames[number]), config.clip_length, config.partial)
-    wanted = range(len(spans)) if clips is None else clips
-    outside = [clip for clip in wanted if not 0 <= clip < len(spans)]
+    reader, model = loaded.open_dataset(dataset), loaded.config.model
+    number = find_sample(reader, sample_id)
+    scene = number if scene_id is None else find_sample(reader, scene_id)
+    paired = PairedClips(
+        dataset, [number], loaded.config.data, {number: scene}, pictures=model.has_rgb_branch
+    )
+    wanted = range(len(paired)) if clips is None else clips
+    outside = [clip for clip in wanted if not 0 <= clip < len(paired)]
     if outside:
         raise TrainError(
-            f"sample {sample_id} has the clips 0 to {len(spans) - 1}, no clip {outside[0]}"
+            f"sample {sample_id} has the clips 0 to {len(paired) - 1}, no clip {outside[0]}"
         )
-    view = "whole" if config.crop == "none" else "centre"
     with reader:
-        return [
-            _attend_clip(loaded, reader, source, (number, clip, View(spans[clip], view)))
-            for clip in wanted
-        ]
+        return [_attend_clip(loaded, reader, paired, (number, scene, clip)) for clip in wanted]
 
 
 def _attend_clip(
-    loaded: SavedRun, reader: DatasetReader, source: ClipSource, which: tuple[int, int, View]
+    loaded: SavedRun, reader: DatasetReader, paired: PairedClips, which: tuple[int, int, int]
 ) -> ClipAttention:
-    number, clip, view = which
-    batch = collate([source.read(number, view)])
-    scores, modules = attend_batch(loaded, batch)
+    number, scene, clip = which
+    scores, modules = attend_batch(loaded, collate([paired[clip]]))
+    view, seen = paired.views_of(clip)
     window = reader.window(number, *view.span)
     label = int(scores[0].argmax())
+    names = reader.samples["sample_id"]
     return ClipAttention(
-        sample_id=str(reader.samples["sample_id"].iloc[number]),
+        sample_id=str(names.iloc[number]),
+        scene_id=str(names.iloc[scene]),
         number=clip,
         span=view.span,
         length=loaded.config.data.clip_length,
@@ -146,15 +155,16 @@ def _attend_clip(
         layout=loaded.data.layout,
         pixels=window.pixels,
         present=window.present != 0,
-        scene=_show_scene(window, view),
+        scene=_show_scene(reader.window(scene, *seen.span), seen, len(window)),
         modules=modules,
     )
 
 
-def _show_scene(window: Window, view: View) -> Scene | None:
-    if not window.jpegs:
+def _show_scene(window: Window, view: View, n_frames: int) -> Scene | None:
+    """Return the pictures that were shown beside ``n_frames`` poses, looped like those."""
+    if not window.frames:
         return None
-    pictures = window.pictures()
+    pictures = window.pictures()[loop_order(len(window), n_frames)]
     return Scene(pictures, place_box(pictures.shape[1], pictures.shape[2], view.place))
 
 

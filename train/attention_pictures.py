@@ -112,11 +112,15 @@ def draw_clip(figure6: Figure6, clip: ClipAttention, path: Path) -> None:
 
 def describe_clip(clip: ClipAttention, module: str) -> str:
     """Return the title of a clip."""
-    right = "right" if clip.predicted == clip.class_name else f"it is {clip.class_name}"
-    return (
-        f"{clip.sample_id}, clip {clip.number}, attention after {module}\n"
-        f"taken for {clip.predicted} ({clip.probability:.0%}): {right}"
-    )
+    taken = f"taken for {clip.predicted} ({clip.probability:.0%})"
+    where = ""
+    if clip.scene_id != clip.sample_id:
+        # In another scene it may well be of another class: what is right, nobody knows here.
+        where = f" in the scene of {clip.scene_id}"
+    else:
+        right = clip.predicted == clip.class_name
+        taken += ": right" if right else f": it is {clip.class_name}"
+    return f"{clip.sample_id}{where}, clip {clip.number}, attention after {module}\n{taken}"
 
 
 def iterate_frames(figure6: Figure6) -> Iterator[NDArray[np.uint8]]:

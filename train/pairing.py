@@ -72,6 +72,11 @@ class PairedClips(ClipSet):
         own = self._own.read(sample, view)
         return replace(own, clip=number, rgb=seen.rgb, context=seen.context)
 
+    def views_of(self, key: int) -> tuple[View, View]:
+        """Return the views of a clip's skeleton and of its pictures."""
+        *_, own, other = self._clips[key]
+        return own, other
+
     def sample_of(self, key: Any) -> int:
         """Return the number of a clip's sample."""
         return self._clips[key][0]

@@ -20,7 +20,7 @@ from train.attention_maps import (
     capture_pairs,
     fold_places,
 )
-from train.attention_pictures import Figure6, Scale, interpolate_weights
+from train.attention_pictures import Figure6, Scale, describe_clip, interpolate_weights
 from train.errors import TrainError
 from train.evaluate import EvaluationOptions, make_loader
 from train.models import AttentionConfig, CrossAttention, capture_attention
@@ -48,7 +48,7 @@ def made_clip(gates, n_valid=16, present=(True, False)):
     layout = LAYOUTS["openpose18"]
     shown = np.tile(np.array(present), (n_valid, 1))
     return ClipAttention(
-        "a", 0, Span(0, n_valid), 16, "jump", "jump", 1.0, layout,
+        "a", "a", 0, Span(0, n_valid), 16, "jump", "jump", 1.0, layout,
         np.full((n_valid, 2, 18, 2), 0.5, np.float32), shown, None,
         {"gcn6": ModuleAttention(gates)},
     )  # fmt: skip
@@ -180,6 +180,37 @@ def test_a_network_without_attention_is_told(loaded, shards):
         attend_sample(replace(loaded, config=config), shards, "test1")
 
 
+def test_a_skeleton_is_seen_in_another_scene(loaded, shards):
+    reader = DatasetReader(shards)
+    numbers = {row: i for i, row in enumerate(reader.samples["sample_id"])}
+    own, other = numbers["test1"], numbers["train2"]
+    pairing = EvaluationOptions(batch_size=1, workers=0, pairing={own: other})
+    with torch.no_grad():
+        scores = [
+            loaded.forward(loaded.model, batch).softmax(1)
+            for batch in make_loader(loaded, shards, [own], pairing)
+        ]
+    clips = attend_sample(loaded, shards, "test1", scene_id="train2")
+    assert [(clip.sample_id, clip.scene_id) for clip in clips] == [("test1", "train2")] * 3
+    assert [clip.probability for clip in clips] == pytest.approx([float(s.max()) for s in scores])
+    # train2 has 10 frames: beside 8 poses its last clip of 2 is looped.
+    theirs = reader.window(other, 8, 2).pictures()
+    assert np.array_equal(clips[1].scene.pictures, theirs[[0, 1] * 4])
+    assert np.array_equal(clips[1].pixels, reader.window(own, 8, 8).pixels)
+
+
+def test_nobody_says_what_is_right_in_another_scene(loaded, shards, tmp_path):
+    options = PictureOptions((0,), scene="test0")
+    written = draw_sample(loaded, shards, "test1", tmp_path, options)
+    assert [path.name for path in written] == [
+        "test1-in-test0-clip0-gcn1.png", "test1-in-test0-gcn1.mp4"
+    ]  # fmt: skip
+    clip = replace(made_clip({"cross": steps([0.5])}), scene_id="b")
+    assert describe_clip(clip, "gcn6") == (
+        "a in the scene of b, clip 0, attention after gcn6\ntaken for jump (100%)"
+    )
+
+
 def test_pictures_and_video_are_drawn(loaded, shards, tmp_path):
     written = draw_sample(loaded, shards, "test1", tmp_path / "out", PictureOptions((0, 2)))
     names = ["test1-clip0-gcn1.png", "test1-clip2-gcn1.png", "test1-gcn1.mp4"]
@@ -250,7 +281,11 @@ def test_the_command_draws_beside_the_run(run):
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [((), "nothing to draw"), (("--sample", "a", "--scale", 1, 0), "a scale goes up")],
+    [
+        ((), "nothing to draw"),
+        (("--sample", "a", "--scale", 1, 0), "a scale goes up"),
+        (("--heatmap", "--scene", "a"), "--scene goes with --sample"),
+    ],
 )
 def test_wrong_usage_is_told(run, arguments, sentence):
     ran = CliRunner().invoke(attention, [str(run), *map(str, arguments)])
