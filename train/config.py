@@ -34,6 +34,9 @@ FREE_ON_RESUME = (
     "run.tensorboard",
     "run.skip_bad",
 )
+# What assignments of values that are no texts are called.
+_WRITTEN_AS = {int: "a whole number", float: "a number", bool: "true or false"}
+_TRUTH = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,8 @@ def choose_recipe(dataset: str, split: str) -> str:
 def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
     """Read ``section.field=value`` texts as the kind each field holds.
 
-    Values are written as in TOML; quotes and brackets may be left out, ``none`` is nothing.
+    Texts and lists are written as in TOML; quotes and brackets may be left out, ``none`` is
+    nothing.
     Raises ``ValueError`` naming the text that cannot be read.
     """
     values = {}
@@ -218,12 +222,25 @@ def _read_text(hint: Any, text: str) -> Any:
     hint, optional = _strip_optional(hint)
     if optional and text.lower() == "none":
         return None
-    if get_origin(hint) is tuple and not text.startswith("["):
+    if get_origin(hint) is tuple:
         item = get_args(hint)[0]
-        return [_read_text(item, part.strip()) for part in text.split(",") if part.strip()]
+        if item is not str:
+            text = text.removeprefix("[").removesuffix("]")
+        if not text.startswith("["):
+            return [_read_text(item, part.strip()) for part in text.split(",") if part.strip()]
+    if hint in _WRITTEN_AS:
+        return _read_plain(hint, text)
     if hint is str and not text.startswith(('"', "'")):
         return text
-    return toml.loads(f"value = {text.lower() if hint is bool else text}")["value"]
+    return toml.loads(f"value = {text}")["value"]
+
+
+def _read_plain(hint: Any, text: str) -> float | bool:
+    """Read a number, also such as ``.5``, which is none in TOML, or a truth value."""
+    try:
+        return _TRUTH[text.lower()] if hint is bool else hint(text)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"expected {_WRITTEN_AS[hint]}, found {text or 'nothing'}") from error
 
 
 def _find_kind(name: str) -> Any:

@@ -70,6 +70,9 @@ def test_recipe_follows_the_data_set(dataset, split, recipe):
     [
         ("optim.lr=0.03", "optim.lr", 0.03),
         ("optim.lr = 3e-2", "optim.lr", 0.03),
+        ("optim.lr=.5", "optim.lr", 0.5),
+        ("optim.lr=5.", "optim.lr", 5.0),
+        ("data.crop_scales=[1, .5]", "data.crop_scales", [1.0, 0.5]),
         ("optim.milestones=[1, 2]", "optim.milestones", [1, 2]),
         ("optim.milestones=1,2", "optim.milestones", [1, 2]),
         ("model.attach=gcn3,gcn6", "model.attach", ["gcn3", "gcn6"]),
@@ -94,7 +97,10 @@ def test_assignments_are_read_as_their_field_needs(text, name, value):
         ("optim.lrr=1", "no setting optim.lrr; did you mean optim.lr"),
         ("lr=1", "no setting lr; did you mean optim.lr?"),
         ("optim=1", "optim is a section; set one of optim.lr, "),
-        ("optim.lr=fast", "'optim.lr=fast' holds no value that can be read"),
+        ("optim.lr=fast", "'optim.lr=fast' holds no value that can be read: expected a number"),
+        ("optim.epochs=1.5", "that can be read: expected a whole number, found 1.5"),
+        ("run.skip_bad=yes", "that can be read: expected true or false, found yes"),
+        ("model.attach=[gcn3", "holds no value that can be read"),
         ("optim.lr.x=1", "no setting optim.lr.x"),
     ],
 )
