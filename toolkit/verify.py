@@ -133,8 +133,9 @@ def verify_dataset(
 
 
 def _list_checks(folder: Path, plan: Plan, *, deep: bool) -> list[ShardCheck]:
-    header, fingerprints = plan.header, plan.fingerprints()
+    header, fingerprints, shards = plan.header, plan.fingerprints(), plan.shards()
     pictures = not header.options.skeleton_only
+    outlines = ((number, shards.outline(number)) for number in shards)
     return [
         ShardCheck(
             folder,
@@ -142,11 +143,11 @@ def _list_checks(folder: Path, plan: Plan, *, deep: bool) -> list[ShardCheck]:
             fingerprints[number],
             header.layout,
             pictures,
-            live=frozenset(row.sample_id for row in rows if not row.superseded),
-            superseded=frozenset(row.sample_id for row in rows if row.superseded),
+            live=frozenset(name for name, superseded in rows.items() if not superseded),
+            superseded=frozenset(name for name, superseded in rows.items() if superseded),
             deep=deep,
         )
-        for number, rows in sorted(plan.shards().items())
+        for number, rows in outlines
     ]
 
 

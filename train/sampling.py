@@ -14,6 +14,7 @@ from torch.utils.data import Sampler
 # First word of every random stream: numpy pads short seeds with zeros, so without it the order of
 # an epoch and its sample 0 would share one stream.
 _ORDER_STREAM, _ITEM_STREAM = 1, 2
+_AT_ONCE = 1 << 14
 
 
 class Span(NamedTuple):
@@ -64,6 +65,17 @@ def loop_order(n_valid: int, length: int) -> NDArray[np.intp]:
 def item_rng(seed: int, epoch: int, sample: int) -> np.random.Generator:
     """Return the random numbers of one training item."""
     return np.random.default_rng([_ITEM_STREAM, seed, epoch, sample])
+
+
+def _iterate_keys(
+    epoch: int, samples: NDArray[np.int64], padding: NDArray[np.int64]
+) -> Iterator[Key]:
+    # A few at a time: an epoch of five million would be a gigabyte of Python objects.
+    for begin in range(0, len(samples), _AT_ONCE):
+        for sample in samples[begin : begin + _AT_ONCE].tolist():
+            yield Key(epoch, sample)
+    for sample in padding.tolist():
+        yield Key(epoch, sample, weight=0.0)
 
 
 class EpochSampler(Sampler[Key]):
@@ -117,12 +129,10 @@ class EpochSampler(Sampler[Key]):
         return max(self.n_items - self.start_step * self.batch_size, 0)
 
     def __iter__(self) -> Iterator[Key]:
-        epoch = self.epoch
-        rng = np.random.default_rng([_ORDER_STREAM, self.seed, epoch])
+        rng = np.random.default_rng([_ORDER_STREAM, self.seed, self.epoch])
         order = rng.permutation(self.samples)
-        mine = order[self.rank :: self.world].tolist()
-        keys = [Key(epoch, sample) for sample in mine]
-        if len(keys) < self.n_items:
-            # A real sample, not zeros: batch normalisation on this rank sees it too.
-            keys.append(Key(epoch, int(order[0]), weight=0.0))
-        return iter(keys[self.start_step * self.batch_size :])
+        mine = order[self.rank :: self.world]
+        # A real sample, not zeros: batch normalisation on this rank sees it too.
+        padding = order[: self.n_items - len(mine)]
+        begin = self.start_step * self.batch_size
+        return _iterate_keys(self.epoch, mine[begin:], padding[: len(self)])

@@ -1,3 +1,4 @@
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -171,6 +172,25 @@ def test_resuming_leaves_out_the_steps_done():
     assert len(sampler) == 3
     sampler.set_epoch(0, start_step=3)
     assert (list(sampler), len(sampler), sampler.n_steps) == ([], 0, 3)
+
+
+def test_an_interrupted_run_meets_the_order_it_was_begun_with():
+    sampler = EpochSampler([5, 6, 7, 8, 9, 10, 11], 2, seed=11)
+    sampler.set_epoch(4, start_step=1)
+    # Runs were stopped half-way in this order: a new one would give them samples twice.
+    assert [key.sample for key in sampler] == [5, 11, 6, 10, 9]
+
+
+def test_an_epoch_is_not_held_as_objects():
+    sampler = EpochSampler(np.arange(200_000), 64, seed=0)
+    tracemalloc.start()
+    try:
+        n_items = sum(1 for _ in sampler)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert n_items == 200_000
+    assert peak < 200_000 * 32  # Two arrays of numbers have 16 bytes a sample, a Key alone 64.
 
 
 def test_iterating_keeps_the_epoch_it_began_with():
