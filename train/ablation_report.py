@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from toolkit.shards import read_dataset_info
 from train.ablation import Planned
 from train.evaluate import EvaluationOptions, evaluate_run
 from train.results import EVALUATION_FILE, write_evaluation
@@ -72,7 +73,8 @@ class Cell:
 def measure_finished(planned: Iterable[Planned], dataset: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the test figures of each training by id, one for each seed that is finished.
 
-    What a run left is taken if it is of the last state on the test subset, else it is made anew.
+    What a run left is taken if it is of the last state on the test subset of these very shards,
+    else it is made anew.
     """
     figures: dict[str, list[dict[str, Any]]] = {}
     for item in planned:
@@ -88,6 +90,7 @@ def _measure(item: Planned, dataset: Path) -> dict[str, Any]:
         found = item.folder.read_json(path)
         wanted = {"subset": "test", "checkpoint": last, "average": "softmax"}
         wanted["split"] = item.config.data.split or ""
+        wanted["fingerprint"] = read_dataset_info(dataset).fingerprint
         if all(found.get(name) == value for name, value in wanted.items()):
             return found
     if item.config.run.threads:

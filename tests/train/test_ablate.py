@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from made_evaluations import make_evaluation
 from report_pages import carried
 from tiny_runs import SETTINGS, write_tiny_dataset
 
+from toolkit.shards import read_dataset_info
 from train import ablate as command
-from train import ablation
+from train import ablation, ablation_report
 from train.ablation import AblationOptions, format_value, plan_ablation, run_ablation
 from train.ablation_report import (
     Cell,
@@ -61,17 +63,19 @@ class FakeTrainings:
         out = command[-2]
         status = self.statuses.get(out.rpartition("/")[2], 0)
         if status == 0:
-            write_finished(out, config, self.top1 + 0.1 * config.run.seed)
+            fingerprint = read_dataset_info(options["--shards"]).fingerprint
+            write_finished(out, config, self.top1 + 0.1 * config.run.seed, fingerprint)
         return status
 
 
-def write_finished(out, config, top1):
+def write_finished(out, config, top1, fingerprint):
     folder = Path(out)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     (folder / "checkpoints" / "step-000000007.pt").touch()
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
     figures = {"top1": top1, "top5": 1.0, "n_samples": 512, "subset": "test"}
     found = {"checkpoint": "step-000000007.pt", "average": "softmax", "split": config.data.split}
+    found["fingerprint"] = fingerprint
     (folder / "evaluation.json").write_text(json.dumps(figures | found))
     (folder / "result.json").write_text("{}")
 
@@ -251,6 +255,23 @@ def fill_demo(shards, out, trainings, n_seeds=1):
     run_ablation(planned, StopWish())
     by_id = {item.training.id: item for item in planned}
     return fill_table(TABLES["6"], Source(measure_finished(planned, shards), by_id, DEMO))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"fingerprint": "of other shards"}, {"subset": "train"}, {"average": "logits"}]
+)
+def test_figures_of_something_else_are_made_anew(shards, tmp_path, trainings, monkeypatch, changed):
+    planned = plan_ablation([TABLES["6"]], shards, make_options(tmp_path))
+    run_ablation(planned, StopWish())
+    path = planned[0].folder.path / "evaluation.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    asked = []
+    monkeypatch.setattr(
+        ablation_report, "evaluate_run", lambda run, *_: asked.append(run) or make_evaluation()
+    )
+    found = measure_finished(planned, shards)
+    assert asked == [planned[0].folder.path]
+    assert found["KM-rgb"][0] == json.loads(path.read_text()) == make_evaluation().to_dict()
 
 
 def test_the_table_shows_ours_the_papers_and_the_ceiling(shards, tmp_path, trainings):
