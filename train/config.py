@@ -23,6 +23,7 @@ CHOICES = {
     "amp": ("off", "bf16"),
     "compile": ("off", "default", "reduce-overhead", "max-autotune"),
     "missing_classes": ("error", "allow"),
+    "cache": ("off", "raw"),
 }
 # These change how a run goes, not what comes out: they may differ when it is resumed.
 FREE_ON_RESUME = (
@@ -33,6 +34,7 @@ FREE_ON_RESUME = (
     "run.keep_last",
     "run.tensorboard",
     "run.skip_bad",
+    "run.cache",
 )
 # What assignments of values that are no texts are called.
 _WRITTEN_AS = {int: "a whole number", float: "a number", bool: "true or false"}
@@ -55,6 +57,8 @@ class RunConfig:
       epoch, 0 is off; ``keep_last`` checkpoints stay
     - ``missing_classes``: ``error`` or ``allow`` classes without any training sample
     - ``skip_bad``: leave out samples that cannot be read, told and counted, instead of stopping
+    - ``cache``: ``raw`` keeps all pictures decoded, in a temporary file mapped into memory; each
+      rank has its own
 
     Raises ``ValueError`` for values that make no sense.
     """
@@ -77,6 +81,7 @@ class RunConfig:
     tensorboard: bool = True
     missing_classes: str = "error"
     skip_bad: bool = False
+    cache: str = "off"
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():

@@ -21,6 +21,7 @@ from train.augment import UNCHANGED, Augmentation
 from train.batch import Clip
 from train.context_file import ContextFile
 from train.data_config import DataConfig
+from train.picture_cache import PictureCache
 from train.sampling import Key, Span
 
 # So many others are tried in place of one that cannot be read.
@@ -90,8 +91,9 @@ def stores_pictures(reader: DatasetReader, samples: NDArray[np.int64]) -> bool:
 class ClipSource:
     """Reads clips of a data set folder as a config says; may be pickled to workers.
 
-    ``pictures=False`` leaves the stored frames undecoded, for systems that do not see them.
-    Raises ``ShardError`` if pictures are wanted and none are stored.
+    ``pictures=False`` leaves the stored frames undecoded, for systems that do not see them.  What
+    a ``cache`` holds is taken from there.  Raises ``ShardError`` if pictures are wanted and none
+    are stored.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class ClipSource:
         self.samples = _check_samples(samples, self.reader)
         self.config = config
         self.pictures = pictures and config.context_file is None
+        self.cache: PictureCache | None = None
         self._context: ContextFile | None = None
         if config.context_file is not None:
             self._context = ContextFile(config.context_file, self.reader, self.samples.tolist())
@@ -123,7 +126,7 @@ class ClipSource:
             window = self.reader.window(sample, *view.span)
             if view.changes.drops_second:
                 window = augment.remove_second(window)
-            rgb = self._frames(window, view) if self.pictures else None
+            rgb = self._frames(sample, window, view) if self.pictures else None
             if not np.isfinite(window.joints).all():
                 raise ValueError("joints that are no finite numbers")
         # A shard damaged since it was planned may have fewer frames than the manifest says.
@@ -155,8 +158,9 @@ class ClipSource:
         # The disk is time first, the network is channels first: (T, M, V, C) to (C, T, V, M).
         return self._extend(torch.from_numpy(joints)).permute(3, 0, 2, 1).contiguous()
 
-    def _frames(self, window: Window, view: View) -> torch.Tensor:
-        pictures = [decode_picture(frame) for frame in window.frames]
+    def _frames(self, sample: int, window: Window, view: View) -> torch.Tensor:
+        kept = None if self.cache is None else self.cache.read(sample, *view.span)
+        pictures = [decode_picture(frame) for frame in window.frames] if kept is None else kept
         if len({picture.shape for picture in pictures}) > 1:
             raise ValueError("frames of several sizes")
         height, width, _ = pictures[0].shape

@@ -17,6 +17,7 @@ from train.batch import Batch, Clip, collate
 from train.data import ClipSet, EvalClips, Numbers, TrainClips
 from train.data_config import DataConfig
 from train.errors import TrainError
+from train.picture_cache import PictureCache
 from train.sampling import EpochSampler
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class LoaderOptions:
     ``workers`` = 0 reads in the calling process; batches are the same for any number.
     ``pictures=False`` leaves pictures undecoded for systems that do not see them.  ``pin_memory``
     readies batches for a GPU.  ``skip_bad`` puts another clip with weight 0 in the place of one
-    that cannot be read.
+    that cannot be read.  ``cache`` spares the decoding of the samples it holds.
     """
 
     batch_size: int = 128
@@ -42,6 +43,7 @@ class LoaderOptions:
     pictures: bool = True
     pin_memory: bool = False
     skip_bad: bool = False
+    cache: PictureCache | None = None
 
     def __post_init__(self) -> None:
         if self.workers < 0:
@@ -138,6 +140,7 @@ def make_train_loader(
     ``sampler.n_steps`` steps on every rank, and ``len(loader)`` those from ``start_step`` on.
     """
     clips = TrainClips(folder, samples, config, options.seed, pictures=options.pictures)
+    clips.source.cache = options.cache
     sampler = EpochSampler(
         clips.samples, options.batch_size, options.seed, options.rank, options.world
     )
@@ -157,6 +160,7 @@ def make_eval_loader(
     """
     mine = samples[options.rank :: options.world]
     clips = EvalClips(folder, mine, config, pictures=options.pictures)
+    clips.source.cache = options.cache
     return ClipLoader(clips, SequentialSampler(clips), options)
 
 

@@ -18,6 +18,7 @@ from train.distributed import World
 from train.errors import TrainError
 from train.loader import ClipLoader, LoaderOptions, make_eval_loader, make_train_loader
 from train.models import ActionNetwork, SkeletonGraph, build_model, use_channels_last
+from train.picture_cache import PictureCache, fill_cache
 from train.sampling import EpochSampler
 from train.schedule import scale_rate
 from train.subsets import Subsets, select_subsets
@@ -102,6 +103,11 @@ def _settle_context(
 
 
 def _check_pictures(config: TrainConfig, reader: DatasetReader, samples: np.ndarray) -> None:
+    if config.run.cache != "off" and not config.model.has_rgb_branch:
+        raise TrainError(
+            f"run.cache={config.run.cache} keeps decoded pictures, and this"
+            f" {config.model.system} system reads none: leave it out"
+        )
     if config.model.has_rgb_branch and not stores_pictures(reader, samples):
         raise TrainError(
             f"{reader.folder} holds skeletons only, and the {config.model.system} system needs"
@@ -144,6 +150,14 @@ def build_network(prepared: Prepared, world: World) -> ActionNetwork:
     return model.to(world.device)
 
 
+def _keep_pictures(prepared: Prepared, world: World) -> PictureCache | None:
+    if prepared.config.run.cache == "off":
+        return None
+    subsets = prepared.subsets
+    samples = np.union1d(subsets.train, subsets.validation)
+    return fill_cache(DatasetReader(prepared.dataset), samples, copies=world.local_size)
+
+
 def count_workers(wanted: int | None, world: World) -> int:
     """Return the reading processes of this rank: as wanted, or those the machine has cores for."""
     if wanted is not None:
@@ -167,6 +181,7 @@ def make_loaders(prepared: Prepared, world: World) -> tuple[ClipLoader, EpochSam
         pictures=config.model.has_rgb_branch,
         pin_memory=world.device.type == "cuda",
         skip_bad=config.run.skip_bad,
+        cache=_keep_pictures(prepared, world),
     )
     loader, sampler = make_train_loader(
         prepared.dataset, prepared.subsets.train, config.data, options

@@ -11,6 +11,7 @@ import click
 
 from toolkit.shards import DatasetReader, read_dataset_info
 from train.command_line import run_command, set_up_logging
+from train.config import CHOICES as SETTINGS
 from train.config import TrainConfig, choose_recipe, list_recipes, parse_assignments, read_recipe
 from train.data import find_dataset
 from train.distributed import is_main
@@ -47,6 +48,7 @@ SHORTCUTS = {
     "amp": "run.amp",
     "compiled": "run.compile",
     "skip_bad": "run.skip_bad",
+    "cache": "run.cache",
 }
 
 
@@ -72,6 +74,8 @@ _OPTIONS = [
     click.option("--compile/--no-compile", "compiled", default=None, help="Use torch.compile."),
     click.option("--skip-bad/--no-skip-bad", default=None, help="Leave out samples that cannot be"
                  " read, told and counted, instead of stopping."),
+    click.option("--cache", type=click.Choice(SETTINGS["cache"]), help="raw keeps all pictures"
+                 " decoded, where they fit into memory."),
     click.option("--set", "assignments", multiple=True, metavar="SECTION.FIELD=VALUE",
                  help="Change any setting, e.g. model.attention.score=dot; may be repeated."),
     click.option("--out", type=_PATH, help="Run folder.  [default: runs/DATA-SYSTEM-seedN]"),

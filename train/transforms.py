@@ -58,7 +58,9 @@ def place_box(height: int, width: int, place: str, scale: float = 1.0) -> Box:
     return Box(*corners[place], side, side)
 
 
-def cut_frames(frames: Sequence[NDArray[np.uint8]], box: Box, size: int) -> Tensor:
+def cut_frames(
+    frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], box: Box, size: int
+) -> Tensor:
     """Cut ``box`` out of T pictures (H, W, 3), resized bilinearly to (T, size, size, 3) uint8."""
     top, left, height, width = box
     cuts = [frame[top : top + height, left : left + width] for frame in frames]
