@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from raw_folders import in_process, numbers_of, shards, write_kinetics, write_ntu
+from video_builders import quadrant_picture, set_rotation, write_video
 
 from toolkit.shards import DatasetReader, ShardReader, read_dataset_info
 from toolkit.shards.sidecar import shard_path
@@ -63,6 +64,20 @@ def test_ntu_is_stored_alike(tmp_path):
     assert ran.status == 0, ran.err
     with DatasetReader(out) as data:
         assert numbers_of(data.sample(0).pictures()) == list(range(18))
+
+
+def test_a_turned_video_is_stored_turned(tmp_path):
+    raw = tmp_path / "raw"
+    write_kinetics(raw, "turned", 5, video=None)
+    set_rotation(write_video(raw / "turned.mp4", [quadrant_picture()] * 5), 90)
+    pictures = []
+    for codec in ("jpeg", "h264"):
+        assert extract(raw, tmp_path / codec, "--codec", codec).status == 0
+        with DatasetReader(tmp_path / codec) as data:
+            pictures.append(data.sample(0).pictures().astype(float))
+    assert pictures[0].shape == pictures[1].shape == (5, 96, 64, 3)
+    middles = np.ix_(range(5), [20, 76], [16, 48], range(3))
+    assert np.abs(pictures[0][middles] - pictures[1][middles]).max() <= 4
 
 
 def test_what_decides_the_bytes_is_told(built):

@@ -1,5 +1,6 @@
 """Frames stored as H.264 in closed groups: exact frames, colours, and damage that stays local."""
 
+import multiprocessing
 import pickle
 import threading
 from dataclasses import replace
@@ -112,6 +113,21 @@ def test_threads_have_decoders_of_their_own(reader):
     for thread in threads:
         thread.join()
     assert sorted(found) == [(s, list(range(s, s + 16))) for s in range(0, 24, 4)]
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_decoder_at_work_survives_a_fork(reader):
+    reader.window(2, 8).pictures()
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        found = pool.apply(read_numbers, (reader.path, 5))
+    assert found == list(range(5, 21))
+    assert numbers_of(reader.window(2, 6).pictures()) == list(range(6, 22))
+
+
+def read_numbers(path, start):
+    with ShardReader(path) as reader:
+        return numbers_of(reader.window(2, start).pictures())
 
 
 def test_a_reader_may_be_sent_elsewhere(reader):
