@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from train.errors import TrainError
 from train.metrics import rank_labels
 
+# Evaluations that differ in these are not of the same task, judged in the same way.
+SHARED = ("split", "subset", "average", "class_names", "dropped")
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -103,6 +106,14 @@ class Evaluation:
     def mean_class_with_dropped(self) -> float:
         """Mean class accuracy with the dropped samples counted as wrong."""
         return self._mean_class(self.confusion.sum(1) + self.dropped)
+
+    def name_difference(self, other: "Evaluation") -> str:
+        """Return the first of :data:`SHARED` in which another one differs, empty if in none."""
+        for name in SHARED:
+            ours, theirs = getattr(self, name), getattr(other, name)
+            if not np.array_equal(ours, theirs):
+                return name + (f" ({ours}, {theirs})" if isinstance(ours, str) else "")
+        return ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return every figure as JSON values, the confusion as rows by true class."""

@@ -13,9 +13,6 @@ from train.evaluation import Evaluation
 from train.results import format_evaluation, write_evaluation
 from train.scores_file import SCORES_FILE, read_scores
 
-# In these all files must agree: other things would be added up, or counted against other samples.
-SHARED = ("split", "subset", "average", "class_names", "dropped")
-
 
 def fuse_files(paths: Sequence[Path], weights: Sequence[float] | None = None) -> Evaluation:
     """Average score files by sample, equally or by weights of any sum.
@@ -69,11 +66,9 @@ def _check_weights(weights: Sequence[float], n_files: int) -> Sequence[float]:
 
 
 def _check_alike(first_path: Path, first: Evaluation, path: Path, other: Evaluation) -> None:
-    for name in SHARED:
-        ours, theirs = getattr(first, name), getattr(other, name)
-        if not np.array_equal(ours, theirs):
-            told = f" ({ours}, {theirs})" if isinstance(ours, str) else ""
-            raise TrainError(f"{first_path} and {path} differ in {name}{told}: not to be fused")
+    difference = first.name_difference(other)
+    if difference:
+        raise TrainError(f"{first_path} and {path} differ in {difference}: not to be fused")
     lone = sorted(set(first.sample_ids) ^ set(other.sample_ids))
     if lone:
         holder = first_path if lone[0] in first.sample_ids else path

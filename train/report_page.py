@@ -10,6 +10,7 @@ from toolkit.page import Pack, Page, describe_drawing, fill_page, pack_clips
 from toolkit.shards import CLIP_LENGTH, DatasetReader
 from toolkit.shards.schema import DATASET_FILE
 from train.errors import TrainError
+from train.evaluation import Evaluation
 from train.files import write_text
 from train.run_story import (
     Story,
@@ -47,8 +48,8 @@ class PageOptions:
 def write_run_page(run: Path, path: Path, options: PageOptions = PageOptions()) -> int:
     """Write the page of a run from what lies in its folder; return its size in bytes.
 
-    Raises ``TrainError`` or ``ShardError`` for what cannot be read, or for another run that knows
-    other classes.
+    Raises ``TrainError`` or ``ShardError`` for what cannot be read, or for another run whose
+    evaluation is not of the same samples.
     """
     story, pack = read_story(run), Pack()
     header: dict[str, Any] = {**describe_run(story), "curves": list_curves(story)}
@@ -58,7 +59,10 @@ def write_run_page(run: Path, path: Path, options: PageOptions = PageOptions()) 
         found, data = _pack_mistakes(story, options)
         header |= found
     if options.against is not None:
-        header["against"] = _describe_other(story, read_story(options.against), pack)
+        other = read_story(options.against)
+        header["against"] = _describe_other(other, pack)
+        for note in _compare(story, other):
+            header["test"]["limits"].append(note)
     return _write(path, header["title"], {"page": pack.to_text(header), **data})
 
 
@@ -88,15 +92,37 @@ def _write(path: Path, title: str, data: Mapping[str, str]) -> int:
     return len(text.encode())
 
 
-def _describe_other(story: Story, other: Story, pack: Pack) -> dict[str, Any]:
-    mine, theirs = story.evaluation, other.evaluation
-    if mine is not None and theirs is not None and mine.class_names != theirs.class_names:
-        raise TrainError(
-            f"{other.folder.path} was evaluated on other classes than {story.folder.path}: only"
-            " runs on the same classes can be compared"
-        )
-    test = {} if theirs is None else {"test": describe_test(theirs, pack)}
+def _describe_other(other: Story, pack: Pack) -> dict[str, Any]:
+    test = {} if other.evaluation is None else {"test": describe_test(other.evaluation, pack)}
     return {"title": other.name, "curves": list_curves(other), **test}
+
+
+def _compare(story: Story, other: Story) -> list[str]:
+    """Return what one must know to compare the figures of two runs, if there are two."""
+    mine, theirs = story.evaluation, other.evaluation
+    if mine is None or theirs is None:
+        return []
+    difference = mine.name_difference(theirs)
+    told = f"differ in {difference}" if difference else _name_lone(mine, theirs)
+    if told:
+        raise TrainError(
+            f"{story.folder.path} and {other.folder.path} {told}: only evaluations of the same"
+            " samples, judged alike, stand side by side; make one by train.evaluate"
+        )
+    here, there = (str(e.source.get("fingerprint"))[:12] for e in (mine, theirs))
+    if here == there:
+        return []
+    return [
+        f"{other.name} was evaluated on other shards of the same samples: fingerprint {there}"
+        f" there, {here} here."
+    ]
+
+
+def _name_lone(one: Evaluation, other: Evaluation) -> str:
+    """Say which samples, with their labels, only one of two evaluations has; empty if none."""
+    pairs = [set(zip(e.sample_ids, e.labels.tolist(), strict=True)) for e in (one, other)]
+    lone = sorted({name for name, _ in pairs[0] ^ pairs[1]})
+    return f"do not fit: {len(lone)} samples, such as {lone[0]}, are not in both" if lone else ""
 
 
 def _pack_mistakes(story: Story, options: PageOptions) -> tuple[dict[str, Any], dict[str, str]]:

@@ -12,6 +12,7 @@ from trained_runs import run_module
 from train.errors import TrainError
 from train.report_page import PageOptions, write_ablation_page, write_run_page
 from train.run_story import choose_mistakes, compare_with_recipe, measure_confidence, read_story
+from train.scores_file import read_scores, write_scores
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +122,38 @@ def test_another_run_stands_beside_it(run, shards, tmp_path):
     assert array(header["against"]["test"]["confusion"]).tolist() == [2, 0, 0, 0, 2, 0, 0, 0, 1]
 
 
-def test_a_run_on_other_classes_is_refused(run, shards, tmp_path):
-    other = write_run(tmp_path / "other", shards, names=("a", "b", "c"))
-    with pytest.raises(TrainError, match="other was evaluated on other classes than"):
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"class_names": ("a", "b", "c")}, "mine and .*other differ in class_names: only"),
+        ({"split": "xview"}, r"differ in split \(xsub, xview\)"),
+        ({"subset": "train"}, r"differ in subset \(test, train\)"),
+        ({"average": "logits"}, r"differ in average \(softmax, logits\)"),
+        ({"dropped": np.array([0, 1, 0])}, "differ in dropped"),
+        ({"sample_ids": ("s0", "s1", "s2", "s3", "s9")}, "2 samples, such as s4, are not in both"),
+        ({"labels": np.array([0, 0, 1, 2, 2])}, "1 samples, such as s4, are not in both"),
+    ],
+)
+def test_a_run_judged_by_something_else_is_refused(run, shards, tmp_path, changes, sentence):
+    other = change_evaluation(write_run(tmp_path / "other", shards), **changes)
+    with pytest.raises(TrainError, match=sentence):
         write_run_page(run, tmp_path / "r.html", PageOptions(against=other))
+
+
+def change_evaluation(run, **changes):
+    path = run / "scores.parquet"
+    write_scores(replace(read_scores(path), **changes), path)
+    return run
+
+
+def test_a_run_on_other_shards_of_the_same_samples_is_marked(run, shards, tmp_path):
+    other = change_evaluation(
+        write_run(tmp_path / "other", shards), source={"checkpoint": "c", "fingerprint": "0" * 64}
+    )
+    write_run_page(run, tmp_path / "r.html", PageOptions(against=other))
+    (sentence,) = carried(tmp_path / "r.html")["page"][0]["test"]["limits"]
+    assert sentence.startswith("other was evaluated on other shards of the same samples: fing")
+    assert "000000000000 there" in sentence
 
 
 def test_nothing_is_fetched_and_no_name_is_markup(run, parts):
