@@ -74,9 +74,10 @@ def draw_bars(prediction: Prediction, row: int, width: int) -> Picture:
         cv2.rectangle(panel, (4, top + 2), (4 + end, top + LINE_PX - 3), colour, cv2.FILLED)
         # OpenCV's own letters are ASCII.
         text = f"{share:4.0%} {name}".encode("ascii", "replace").decode()
-        place = (10, top + LINE_PX - 9)
-        cv2.putText(panel, text, place, FONT, FONT_SCALE, (0, 0, 0), 3, cv2.LINE_AA)
-        cv2.putText(panel, text, place, FONT, FONT_SCALE, INK, 1, cv2.LINE_AA)
+        x, y = 10, top + LINE_PX - 9
+        # A shadow, no outline: thicker letters of OpenCV 5 are wider too, and would stick out.
+        cv2.putText(panel, text, (x + 1, y + 1), FONT, FONT_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(panel, text, (x, y), FONT, FONT_SCALE, INK, 1, cv2.LINE_AA)
     return panel
 
 
