@@ -114,7 +114,7 @@ def _compare(story: Story, other: Story) -> list[str]:
         return []
     return [
         f"{other.name} was evaluated on other shards of the same samples: fingerprint {there}"
-        f" there, {here} here."
+        f" there, {here} here"
     ]
 
 
@@ -122,7 +122,7 @@ def _name_lone(one: Evaluation, other: Evaluation) -> str:
     """Say which samples, with their labels, only one of two evaluations has; empty if none."""
     pairs = [set(zip(e.sample_ids, e.labels.tolist(), strict=True)) for e in (one, other)]
     lone = sorted({name for name, _ in pairs[0] ^ pairs[1]})
-    return f"do not fit: {len(lone)} samples, such as {lone[0]}, are not in both" if lone else ""
+    return f"do not fit ({len(lone)} samples such as {lone[0]} are not in both)" if lone else ""
 
 
 def _pack_mistakes(story: Story, options: PageOptions) -> tuple[dict[str, Any], dict[str, str]]:
