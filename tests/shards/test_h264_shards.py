@@ -5,6 +5,7 @@ import pickle
 import threading
 from dataclasses import replace
 
+import av
 import h5py
 import numpy as np
 import pytest
@@ -99,6 +100,32 @@ def test_a_window_costs_no_frame_after_its_last(reader, monkeypatch):
 def test_a_window_that_is_not_looked_at_is_not_decoded(reader, monkeypatch):
     monkeypatch.setattr(h264_module._Decoder, "decode", lambda *_: pytest.fail("decoded"))
     assert len(reader.window(2, 3).joints) == 16
+
+
+def test_an_interrupted_decoder_starts_anew(reader, monkeypatch):
+    window = reader.window(2, 8)
+    decoder = h264_module._decoder_for(SIZE)
+    new_packet, n_left = decoder._new_packet, iter(range(5))
+
+    def interrupt(data):
+        if next(n_left, None) is None:
+            raise KeyboardInterrupt
+        return new_packet(data)
+
+    monkeypatch.setattr(decoder, "_new_packet", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        window.pictures()
+    monkeypatch.undo()
+    assert numbers_of(window.pictures()) == list(range(8, 24))
+
+
+def test_no_memory_is_not_blamed_on_the_shard(reader, monkeypatch):
+    def refuse(_):
+        raise av.error.MemoryError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(h264_module._decoder_for(SIZE), "_new_packet", refuse)
+    with pytest.raises(MemoryError):
+        reader.window(2, 8).pictures()
 
 
 def test_threads_have_decoders_of_their_own(reader):

@@ -45,25 +45,25 @@ class Group:
         found = _crc32(self.packets)
         if found != self.crc32:
             raise self._refusal(f"frames of CRC-32 {self.crc32:08x}", f"{found:08x}")
-        frames = self._decode(end)
-        width, height = self.size
-        for frame in frames:
-            if (frame.width, frame.height, frame.format.name) != (width, height, _PIXELS):
-                claimed = f"{frame.width}x{frame.height} {frame.format.name}"
-                raise self._refusal(f"pictures of {width}x{height} {_PIXELS}", claimed)
         decoder = _decoder_for(self.size)
+        frames = self._decode(decoder, end)
         return [decoder.to_rgb(frame) for frame in frames[begin:]]
 
-    def _decode(self, end: int) -> "list[av.VideoFrame]":
+    def _decode(self, decoder: "_Decoder", end: int) -> "list[av.VideoFrame]":
+        """Return the first frames, each of them checked against what is told of the group."""
         try:
-            frames = _decoder_for(self.size).decode(self.packets[:end])
-        except (OSError, ValueError) as error:  # PyAV's errors are of these.
+            frames = decoder.decode(self.packets[:end])
+        except ValueError as error:
             _kept.decoders.clear()
-            found = str(getattr(error, "strerror", None) or error)
-            raise self._refusal("H.264", found) from error
+            raise self._refusal("H.264", str(error)) from error
         numbers = [frame.pts for frame in frames]
         if numbers != list(range(end)):
             raise self._refusal(f"{end} pictures, one a frame", f"{len(numbers)} or another order")
+        for frame in frames:
+            if (frame.width, frame.height, frame.format.name) != (*self.size, _PIXELS):
+                wanted = f"pictures of {self.size[0]}x{self.size[1]} {_PIXELS}"
+                claimed = f"{frame.width}x{frame.height} {frame.format.name}"
+                raise self._refusal(wanted, claimed)
         return frames
 
     def _refusal(self, expected: str, found: str) -> ShardError:
@@ -126,7 +126,7 @@ class _Decoder:
             ) from error
         from toolkit.pyav import ONE_THREAD
 
-        self._new_packet = av.Packet
+        self._new_packet, self._error = av.Packet, av.FFmpegError
         self._context: Any = av.CodecContext.create("h264", "r")
         # A stream that claims to be larger gets no memory.
         self._context.options = {"max_pixels": str(max_pixels)}
@@ -135,15 +135,26 @@ class _Decoder:
         self._one_thread = ONE_THREAD
 
     def decode(self, packets: Sequence[memoryview]) -> "list[av.VideoFrame]":
-        """Return the pictures of a group's first packets, their numbers as ``pts``."""
+        """Return the pictures of a group's first packets, their numbers as ``pts``.
+
+        Raises ``ValueError`` on what is no H.264; the decoder is of no use then.
+        """
+        # What an interrupted call left in it would come out with these.
+        self._context.flush_buffers()
+        try:
+            return self._decode(packets)
+        except MemoryError:
+            raise
+        except self._error as error:
+            raise ValueError(str(getattr(error, "strerror", error))) from error
+
+    def _decode(self, packets: Sequence[memoryview]) -> "list[av.VideoFrame]":
         frames: list[av.VideoFrame] = []
         for number, data in enumerate(packets):
             packet = self._new_packet(bytes(data))
             packet.pts = number
             frames += self._context.decode(packet)
-        frames += self._context.decode(None)
-        self._context.flush_buffers()
-        return frames
+        return frames + self._context.decode(None)
 
     def to_rgb(self, frame: "av.VideoFrame") -> Picture:
         rgb = self._reformatter.reformat(frame, format="rgb24", **self._one_thread)
