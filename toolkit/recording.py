@@ -5,17 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.build.options import NTU_FPS, BuildOptions
+from toolkit.build.options import BuildOptions
 from toolkit.build.run import BuildSettings, plan_build, run_build
 from toolkit.errors import CtxtoolError
+from toolkit.readers.openpose_json import SCALES
 from toolkit.samples import DataSet, Sample
 from toolkit.shards.dataset import DatasetReader
 from toolkit.shards.manifest import OK, read_manifest
-from toolkit.skeleton import NTU25, OPENPOSE18, SkeletonLayout
+from toolkit.skeleton import METRES, NTU25, OPENPOSE18, SkeletonLayout
 
 SPLIT = "new"
 # Options of a build that decide what a network is shown; the rest follows from the file's kind.
-_TAKEN_OVER = ("bodies", "tolerance_ms", "frame_size", "codec", "quality", "crf")
+_TAKEN_OVER = (
+    "bodies", "tolerance_ms", "min_frames", "frame_size", "codec", "quality", "crf",
+    "pose_fps", "pose_scale",
+)  # fmt: skip
+POSE_SCALES = SCALES
+_FRAMES = "*_keypoints.json"
 
 
 @dataclass(frozen=True)
@@ -23,12 +29,14 @@ class Recording:
     """Poses of one recording, and its video if it has one.
 
     ``poses`` is a ``.skeleton`` file of NTU RGB+D, a folder of OpenPose files, or one
-    Kinetics-style JSON file; ``pose_fps`` is their rate, but for NTU, which has its own.
+    Kinetics-style JSON file.  ``pose_fps`` is their rate, but for NTU, which has its own, and
+    ``pose_scale`` what the coordinates of a folder mean: None is as the data set has them.
     """
 
     poses: Path
     video: Path | None = None
-    pose_fps: float = 30.0
+    pose_fps: float | None = None
+    pose_scale: str | None = None
 
     @property
     def is_ntu(self) -> bool:
@@ -36,26 +44,47 @@ class Recording:
         return self.poses.suffix == ".skeleton"
 
     def layout(self, wanted: SkeletonLayout) -> SkeletonLayout:
-        """Return the joints of the poses; a JSON file may hold those of any layout ``wanted``."""
+        """Return the joints of the poses; a JSON file may hold any in the picture's plane.
+
+        Raises ``CtxtoolError`` for a folder without OpenPose files, and for a JSON file where
+        joints in metres are ``wanted``.
+        """
         if self.is_ntu:
             return NTU25
-        return OPENPOSE18 if self.poses.is_dir() else wanted
+        if self.poses.is_dir():
+            if next(self.poses.glob(_FRAMES), None) is None:
+                raise CtxtoolError(
+                    f"{self.poses}: expected a folder of OpenPose files ({_FRAMES}), found none"
+                )
+            return OPENPOSE18
+        if wanted.channels == METRES:
+            raise CtxtoolError(
+                f"{self.poses}: expected a .skeleton file, whose joints are in metres"
+                f" ({wanted.name}), found another file"
+            )
+        return wanted
 
 
 def choose_options(recording: Recording, made_with: Mapping[str, Any]) -> BuildOptions:
     """Return how to extract a recording as a data set was: by its ``parameters``, if of its kind.
 
-    Without any they are the defaults of the extracting commands.
+    Without any they are the defaults of the extracting commands; what the recording says of itself
+    comes first.  Raises ``CtxtoolError`` for pixels of an unknown picture.
     """
     alike = (made_with.get("source") == "ntu") == recording.is_ntu
     taken = {name: made_with[name] for name in _TAKEN_OVER if alike and name in made_with}
     taken |= {"skeleton_only": recording.video is None}
     if recording.is_ntu:
         return BuildOptions(source="ntu", align="frame", **{"bodies": "denoise"} | taken)
-    fps = recording.pose_fps
-    return BuildOptions(
-        source="openpose", align="time", pose_fps=fps, **{"bodies": "frame"} | taken
-    )
+    told = {"pose_fps": recording.pose_fps, "pose_scale": recording.pose_scale}
+    taken |= {name: value for name, value in told.items() if value is not None}
+    options = BuildOptions(source="openpose", align="time", **{"bodies": "frame"} | taken)
+    if options.pose_scale == "pixels" and recording.video is None and recording.poses.is_dir():
+        raise CtxtoolError(
+            f"{recording.poses}: coordinates in pixels need the video, which tells how many there"
+            " are"
+        )
+    return options
 
 
 def extract_recording(
@@ -86,8 +115,3 @@ def extract_recording(
     if row["status"] != OK:
         raise CtxtoolError(f"{recording.poses} cannot be used ({row['status']}): {row['detail']}")
     return DatasetReader(out)
-
-
-def pose_rate(recording: Recording) -> float:
-    """Return the pose frames a second."""
-    return NTU_FPS if recording.is_ntu else recording.pose_fps

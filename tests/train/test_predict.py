@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import av
@@ -19,6 +20,7 @@ from video_builders import textured_pictures, write_video
 
 from toolkit.build.options import BuildOptions
 from toolkit.build.run import BuildSettings, plan_build, run_build
+from toolkit.errors import CtxtoolError
 from toolkit.recording import Recording, choose_options
 from toolkit.samples import DataSet, Sample
 from toolkit.skeleton import NTU25, OPENPOSE18
@@ -119,6 +121,87 @@ def test_options_are_taken_over_from_data_of_the_same_kind(raw):
     )
 
 
+def test_rate_and_scale_are_those_of_the_data_unless_told(tmp_path):
+    made_with = BuildOptions(
+        source="openpose", align="time", bodies="track", pose_fps=25.0, pose_scale="-1..1",
+        min_frames=3,
+    ).to_dict()  # fmt: skip
+    folder = write_openpose_folder(tmp_path / "poses", [[pose_person()]])
+    silent = choose_options(Recording(folder), made_with)
+    assert silent == BuildOptions(**made_with | {"skeleton_only": True})
+    told = choose_options(Recording(folder, None, 15.0, "0..1"), made_with)
+    assert (told.pose_fps, told.pose_scale) == (15.0, "0..1")
+
+
+def test_pixels_of_an_unknown_picture_are_told(tmp_path):
+    folder = write_openpose_folder(tmp_path / "poses", [[pose_person()]])
+    with pytest.raises(CtxtoolError, match="in pixels need the video"):
+        choose_options(Recording(folder, pose_scale="pixels"), {})
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory):
+    """OpenPose folders whose fractions mean -1 to 1, at 15 a second, and a network of them."""
+    folder = tmp_path_factory.mktemp("halves")
+    samples = [
+        Sample(
+            f"p{i}", i % 3, CLASSES[i % 3], {"own": "test" if i == 3 else "train"},
+            write_openpose_folder(folder / f"p{i}", [[pose_person(t + i)] for t in range(9)]),
+        )
+        for i in range(4)
+    ]  # fmt: skip
+    data = DataSet("halves", OPENPOSE18, CLASSES, ("own",), "own", tuple(samples))
+    build = BuildOptions(
+        source="openpose", align="time", bodies="frame", pose_fps=15.0, pose_scale="-1..1",
+        skeleton_only=True,
+    )  # fmt: skip
+    settings = BuildSettings(folder / "shards")
+    run_build(plan_build(data, build, settings), settings, lambda rows: None)
+    changes = {"data.split": "own", "data.validation_share": 0.0, "model.system": "skeleton"}
+    return folder, train_run(settings.out, folder / "run", changes)
+
+
+def test_a_folder_is_taken_for_what_evaluation_takes_it_for(halves):
+    folder, run = halves
+    options = EvaluationOptions(batch_size=1, workers=0, device="cpu")
+    evaluation = evaluate_run(run, folder / "shards", options)
+    loaded = load_run(run, device="cpu")
+    prediction = predict_recording(loaded, Recording(folder / "p3"))
+    assert np.array_equal(prediction.overall, evaluation.scores[0])
+    assert prediction.fps == 15.0
+    otherwise = predict_recording(loaded, Recording(folder / "p3", pose_scale="0..1"))
+    assert not np.array_equal(otherwise.overall, evaluation.scores[0])
+
+
+class Nobody:
+    def estimate(self, picture):
+        return np.full((1, 17, 3), 10, np.float32)
+
+
+@pytest.mark.parametrize(("asked", "fps"), [([], 15.0), (["--pose-fps", "5"], 5.0)])
+def test_estimated_poses_come_at_the_rate_asked_for(halves, tmp_path, monkeypatch, asked, fps):
+    monkeypatch.setattr("train.predict.open_by_file", lambda path, device: Nobody())
+    video, out = write_video(tmp_path / "a.mp4", textured_pictures(31)), tmp_path / "out.json"
+    ran = call_predict(halves[1], "--poses", "auto", "--video", video, "--json", out, *asked)
+    assert ran.exit_code == 0, ran.output
+    found = json.loads(out.read_text())
+    assert (found["n_frames"], found["fps"]) == (1 + fps, fps)
+
+
+def test_a_video_that_cannot_be_drawn_costs_no_figure(loaded, raw, tmp_path, monkeypatch):
+    shown = []
+
+    def fail(*_):
+        assert len(shown) == 1
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("train.predict.write_video", fail)
+    options = PredictionOptions(None, tmp_path / "out.mp4", shown.append)
+    with pytest.raises(OSError, match="No space left"):
+        predict_recording(loaded, recording(raw, 3), options)
+    assert len(shown) == 1
+
+
 def made_prediction():
     shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]], np.float32)
     return Prediction(CLASSES, (Span(0, 16), Span(12, 15)), shares, 27, 30.0)
@@ -167,6 +250,17 @@ def test_other_joints_are_told(loaded, tmp_path):
         predict_recording(loaded, Recording(tmp_path / "poses", video))
 
 
+def test_a_folder_without_openpose_files_is_told(loaded, raw, tmp_path):
+    with pytest.raises(TrainError, match=r"expected a folder of OpenPose files .*, found none"):
+        predict_recording(loaded, Recording(raw, raw / "r0.mp4"))
+
+
+def test_a_json_file_has_no_joints_in_metres(loaded, raw, tmp_path):
+    write_kinetics_json(tmp_path / "a.json", [[pose_person(0, 25)]])
+    with pytest.raises(TrainError, match=r"a\.json: expected a \.skeleton file.*in metres"):
+        predict_recording(loaded, Recording(tmp_path / "a.json", raw / "r0.mp4"))
+
+
 def test_missing_pictures_are_told(loaded, raw):
     with pytest.raises(TrainError, match="reads pictures: give --video"):
         predict_recording(loaded, Recording(raw / "r0.skeleton"))
@@ -196,11 +290,41 @@ def test_a_network_of_skeletons_needs_no_video(tmp_path):
     assert options.render.stat().st_size > 1000
 
 
+def call_predict(run, *arguments):
+    words = [str(word) for word in (run, *arguments, "--device", "cpu")]
+    return CliRunner().invoke(predict, words)
+
+
 def test_the_command_tells_and_writes(run, raw, tmp_path):
-    arguments = [run, "--poses", raw / "r4.skeleton", "--video", raw / "r4.mp4"]
-    arguments += ["--json", tmp_path / "out.json", "--device", "cpu"]
-    ran = CliRunner().invoke(predict, list(map(str, arguments)))
+    out = tmp_path / "out.json"
+    ran = call_predict(run, *poses_of(raw, "r4"), "--json", out)
     assert ran.exit_code == 0, ran.output
-    written = json.loads((tmp_path / "out.json").read_text())
+    written = json.loads(out.read_text())
     assert [clip["start_frame"] for clip in written["clips"]] == [0, 8, 16]
     assert ran.stdout.splitlines()[-1].split()[2] == written["top"][0]["class"]
+    assert isinstance(call_predict(run, *poses_of(raw, "r4"), "--json", out).exception, TrainError)
+    assert call_predict(run, *poses_of(raw, "r4"), "--json", out, "--overwrite").exit_code == 0
+
+
+def poses_of(raw, name):
+    return "--poses", raw / f"{name}.skeleton", "--video", raw / f"{name}.mp4"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--json", "{raw}/r4.skeleton"], "--json .* is an input"),
+        (["--render", "{raw}/r4.mp4", "--overwrite"], "--render .* is an input"),
+        (["--render", "{raw}/a.gif"], "a video is written as .mp4"),
+        (["--json", "{raw}/nodir/a.json"], "no folder .*nodir"),
+        (["--pose-fps", "25"], "--pose-fps is for other poses"),
+        (["--pose-scale", "0..1"], "--pose-scale is for folders"),
+        (["--pose-model", "{raw}/r3.mp4"], "--pose-model is for --poses auto"),
+    ],
+)
+def test_wrong_usage_is_told_before_any_work(run, raw, more, told):
+    before = {path: path.stat().st_size for path in raw.iterdir()}
+    ran = call_predict(run, *poses_of(raw, "r4"), *(word.format(raw=raw) for word in more))
+    assert ran.exit_code == 2
+    assert re.search(told, " ".join(ran.output.split()))
+    assert {path: path.stat().st_size for path in raw.iterdir()} == before
