@@ -7,8 +7,8 @@ import pytest
 from shard_builders import RECORDINGS, MadeDataset, Recording, write_dataset
 
 from toolkit.errors import FileError, ShardError
-from toolkit.inspection import dataset_facts, describe_dataset, describe_sample, write_csv
-from toolkit.inspection_text import format_bytes, format_table
+from toolkit.inspection import dataset_facts, sample_facts, write_csv
+from toolkit.inspection_text import format_bytes, format_facts, format_sample, format_table
 from toolkit.joint_statistics import measure_joints
 from toolkit.skeleton import NTU25, OPENPOSE18
 
@@ -102,7 +102,7 @@ def test_skeletons_without_video_have_no_drift_and_scores_for_joints(tmp_path):
 
 def test_a_build_in_which_everything_failed_can_be_described(tmp_path):
     failed = [Recording("a", reason="no_body"), Recording("b", reason="x", listed=True)]
-    text = describe_dataset(write_dataset(tmp_path / "out", failed))
+    text = format_facts(dataset_facts(write_dataset(tmp_path / "out", failed)))
     assert "2 planned = 0 ok + 1 no_body + 1 x" in text
 
 
@@ -124,37 +124,42 @@ def test_only_some_shards_are_read_and_that_is_said(folder):
         "joints, from 111 frames of every shard",
     ],
 )
-def test_the_text_holds_the_line(folder, line):
-    assert line in describe_dataset(folder).splitlines()
+def test_the_text_holds_the_line(facts, line):
+    assert line in format_facts(facts).splitlines()
+
+
+def tell_sample(folder, sample_id):
+    return format_sample(sample_facts(folder, sample_id)).splitlines()
 
 
 def test_a_usable_sample_shows_row_clips_and_drift(folder):
-    lines = describe_sample(folder, "g").splitlines()
+    lines = tell_sample(folder, "g")
     assert "youtube_id    -g" in lines
     assert lines[-1].split() == ["16", "1", "16", "20.00"]
     assert "  clip   1  frames 16 to 16" in lines
 
 
 def test_a_second_sample_of_a_shard_counts_its_own_frames(folder):
-    assert "  clip   0  frames 0 to 15" in describe_sample(folder, "b").splitlines()
+    assert "  clip   0  frames 0 to 15" in tell_sample(folder, "b")
 
 
 def test_a_failed_sample_shows_its_sentence(folder):
-    assert "c.skeleton: line 3: expected 25, found 24" in describe_sample(folder, "c")
+    told = format_sample(sample_facts(folder, "c"))
+    assert "c.skeleton: line 3: expected 25, found 24" in told
 
 
 def test_an_unknown_sample_is_answered_with_ids_like_it(tmp_path):
     names = [f"S001C001P001R001A00{i}" for i in range(1, 4)]
     folder = write_dataset(tmp_path / "out", [Recording(name, n_frames=1) for name in names])
     with pytest.raises(ValueError, match=r"no sample 'S001C001P001R001A030' .* near it are S001"):
-        describe_sample(folder, "S001C001P001R001A030")
+        sample_facts(folder, "S001C001P001R001A030")
     with pytest.raises(ValueError, match=r"A002$"):
-        describe_sample(folder, "S001C001P001R001A002.skeleton")
+        sample_facts(folder, "S001C001P001R001A002.skeleton")
 
 
 def test_an_id_like_no_other_gets_no_suggestion(folder):
     with pytest.raises(ValueError, match=r"manifest$"):
-        describe_sample(folder, "zzz")
+        sample_facts(folder, "zzz")
 
 
 def test_csv_holds_every_planned_sample(folder, tmp_path):
@@ -172,7 +177,7 @@ def test_csv_into_a_folder_that_is_not_there_is_a_clear_error(folder, tmp_path):
 
 def test_a_folder_that_is_no_data_set_is_a_clear_error(tmp_path):
     with pytest.raises(ShardError, match=r"dataset\.json"):
-        describe_dataset(tmp_path)
+        dataset_facts(tmp_path)
 
 
 def test_a_damaged_shard_is_named(folder, tmp_path):

@@ -11,7 +11,7 @@ from video_builders import H264, gray_pictures, write_video
 from toolkit.errors import CtxtoolError
 from toolkit.poses.coco import coco17_to_openpose18
 from toolkit.poses.estimate import EstimateOptions, estimate_video, list_ticks, to_fractions
-from toolkit.poses.estimators import name_model, open_by_file, open_estimator
+from toolkit.poses.estimators import GROUP, name_model, open_by_file, open_estimator
 from toolkit.poses.onnx_model import OnnxEstimator
 from toolkit.readers.openpose_json import read_openpose_folder
 from toolkit.skeleton import OPENPOSE18
@@ -234,6 +234,16 @@ def test_other_models_are_refused(taken, given, n_inputs):
     session = Session(taken, np.zeros(given), n_inputs=n_inputs)
     with pytest.raises(CtxtoolError, match="no known pose model"):
         OnnxEstimator(session, "model.onnx")
+
+
+def test_another_package_may_offer_an_estimator(tmp_path, monkeypatch):
+    (tmp_path / "stick_poses.py").write_text("def open_it(weights, device):\n    return device\n")
+    info = tmp_path / "stick_poses-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stick-poses\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\nstick = stick_poses:open_it\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert open_estimator("stick", None, "here") == "here"
 
 
 def test_an_unknown_estimator_is_told():

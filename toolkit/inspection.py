@@ -1,4 +1,4 @@
-"""What is in a data set folder: plain facts from its manifest, and the same as text."""
+"""What is in a data set folder: plain facts from its manifest and shards."""
 
 import difflib
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ import pandas as pd
 
 from toolkit.clips import CLIP_LENGTH
 from toolkit.errors import FileError
-from toolkit.inspection_text import format_facts, format_sample
 from toolkit.joint_statistics import measure_joints
 from toolkit.shards.dataset import DatasetInfo, read_dataset_info
 from toolkit.shards.files import write_atomically
@@ -24,16 +23,8 @@ _N_NEAR = 3
 _NEAR_RATIO = 0.85
 
 
-def describe_dataset(folder: Path) -> str:
-    """Return what a data set holds as text: counts by split, class and reason, sizes, drift.
-
-    Raises ``ShardError`` when the folder is not a finished data set or a shard cannot be read.
-    """
-    return format_facts(dataset_facts(folder))
-
-
 def dataset_facts(folder: Path) -> dict[str, Any]:
-    """Return what ``describe_dataset`` tells as plain JSON values.
+    """Return counts by split, class and reason, sizes, drift and joints as plain JSON values.
 
     Raises ``ShardError`` when the folder is not a finished data set or a shard cannot be read.
     """
@@ -174,19 +165,12 @@ def _notes(usable: pd.DataFrame) -> dict[str, Any] | None:
     return {"n": len(told), "sample_id": str(first["sample_id"]), "detail": str(first["detail"])}
 
 
-def describe_sample(folder: Path, sample_id: str) -> str:
-    """Return all that is known of one sample: its manifest row, its clips, every frame's drift.
-
-    Raises ``ValueError`` naming ids like it when there is no such sample.
-    """
-    return format_sample(sample_facts(folder, sample_id))
-
-
 def sample_facts(folder: Path, sample_id: str) -> dict[str, Any]:
-    """Return what ``describe_sample`` tells as plain JSON values.
+    """Return a sample's manifest row, its clips and every frame's drift as plain JSON values.
 
     ``row`` holds the columns of the manifest that are not empty; of a sample that is not usable
-    there are no ``clips`` and ``frames``.  Raises like it.
+    there are no ``clips`` and ``frames``.  Raises ``ValueError`` naming ids like it when there is
+    no such sample.
     """
     row = find_sample(read_manifest(folder), sample_id)
     known = {str(k): _plain(v) for k, v in row.items() if not pd.isna(v) and v != ""}
