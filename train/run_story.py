@@ -27,11 +27,11 @@ PANELS = (("loss", "loss", 1.0), ("top-1", "top1", 100.0))
 
 @dataclass(frozen=True)
 class Story:
-    """A training as its run folder has it; ``start`` is the last one of environment.json."""
+    """A training as its run folder has it; ``starts`` are those of environment.json."""
 
     folder: RunFolder
     config: TrainConfig
-    start: dict[str, Any]
+    starts: Sequence[dict[str, Any]]
     records: Sequence[dict[str, Any]]
     evaluation: Evaluation | None
 
@@ -39,6 +39,11 @@ class Story:
     def name(self) -> str:
         """The run folder's."""
         return self.folder.path.absolute().name
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """The last one."""
+        return self.starts[-1]
 
     @property
     def epochs(self) -> list[dict[str, Any]]:
@@ -51,12 +56,14 @@ def read_story(run: Path) -> Story:
     folder = RunFolder(run)
     try:
         config = TrainConfig.from_dict(folder.read_json(folder.config))
-        start = dict(folder.read_json(folder.environment)["starts"][-1])
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        starts = [dict(start) for start in folder.read_json(folder.environment)["starts"]]
+        if not starts:
+            raise ValueError("no start")
+    except (KeyError, TypeError, ValueError) as error:
         raise TrainError(f"{run} does not tell how it was trained: {error!r}") from error
     scores = run / SCORES_FILE
     evaluation = read_scores(scores) if scores.exists() else None
-    return Story(folder, config, start, read_records(folder.metrics), evaluation)
+    return Story(folder, config, starts, read_records(folder.metrics), evaluation)
 
 
 def describe_run(story: Story) -> dict[str, Any]:
@@ -81,17 +88,35 @@ def describe_run(story: Story) -> dict[str, Any]:
 def compare_with_recipe(story: Story) -> tuple[str, list[str]]:
     """Return the recipe's name and what differs, as ``name: recipe's, the run's``.
 
-    Where the recipe of the command is gone, the paper's defaults stand in for it.
+    Where the recipe of the commands is gone, the paper's defaults stand in for it.  What a recipe
+    leaves for the data to decide does not differ.
     """
-    words = shlex.split(str(story.start.get("command", "")))
-    named = [after for word, after in pairwise(words) if word == "--recipe"]
-    named += [word.partition("=")[2] for word in words if word.startswith("--recipe=")]
+    # A start that resumes names no recipe: it goes on with the settings saved.
+    named = [name for start in story.starts for name in _list_recipes(start)]
     name = str(story.start.get("data", {}).get("name"))
-    recipe = named[-1] if named else choose_recipe(name, story.config.data.split or "")
+    recipe = named[0] if named else choose_recipe(name, story.config.data.split or "")
     try:
-        return recipe, list_differences(read_recipe(recipe), story.config)
+        return recipe, _list_choices(read_recipe(recipe), story.config)
     except TrainError:
-        return "defaults", list_differences(TrainConfig(), story.config)
+        return "defaults", _list_choices(TrainConfig(), story.config)
+
+
+def _list_recipes(start: dict[str, Any]) -> list[str]:
+    words = shlex.split(str(start.get("command", "")))
+    apart = [after for word, after in pairwise(words) if word == "--recipe"]
+    joined = [word.partition("=")[2] for word in words if word.startswith("--recipe=")]
+    return (apart + joined)[-1:]
+
+
+def _list_choices(recipe: TrainConfig, config: TrainConfig) -> list[str]:
+    """List differences without what :func:`train.prepare.prepare` settles by the data."""
+    settled: dict[str, Any] = {
+        "model.in_channels": recipe.model.in_channels,
+        "model.context_channels": recipe.model.context_channels,
+    }
+    if recipe.data.split is None:
+        settled["data.split"] = None
+    return list_differences(recipe, config.replaced(settled))
 
 
 def _list_surroundings(start: dict[str, Any], above: str = "") -> list[tuple[str, str]]:

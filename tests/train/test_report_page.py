@@ -64,6 +64,26 @@ def test_what_was_trained_is_told(parts, run):
     assert told["python"] == "3.12.1"
 
 
+def test_a_resumed_run_is_still_of_the_recipe_it_began_with(shards, tmp_path):
+    run = write_run(tmp_path / "run", shards)
+    path = run / "environment.json"
+    (start,) = json.loads(path.read_text())["starts"]
+    resumed = start | {"command": "python -m train.run --out run --resume", "python": "3.13.0"}
+    path.write_text(json.dumps({"starts": [start, resumed, resumed]}))
+    write_run_page(run, tmp_path / "r.html")
+    header = carried(tmp_path / "r.html")["page"][0]
+    # The split is the data set's: the recipe leaves it open.
+    assert (header["recipe"], header["settings"]) == ("demo", [["optim.lr", "0.12, 0.25"]])
+    assert dict(header["surroundings"])["python"] == "3.13.0"
+
+
+def test_another_split_than_the_recipes_is_a_difference(run):
+    start = {"command": "python -m train.run --recipe paper-ntu-xview"}
+    name, differences = compare_with_recipe(replace(read_story(run), starts=[start]))
+    assert name == "paper-ntu-xview"
+    assert "data.split: xview, xsub" in differences
+
+
 def test_mistakes_are_the_most_confident_first_with_their_clips(parts):
     header, _ = parts["page"]
     assert header["n_wrong"] == 2
@@ -185,7 +205,7 @@ def test_equally_confident_mistakes_come_in_order():
 
 def test_a_recipe_that_is_gone_is_the_defaults(run):
     story = read_story(run)
-    story = replace(story, start=story.start | {"command": "x --recipe /nowhere/mine.toml"})
+    story = replace(story, starts=[{"command": "x --recipe /nowhere/mine.toml"}])
     name, differences = compare_with_recipe(story)
     assert name == "defaults"
     assert "optim.lr: 0.1, 0.25" in differences
