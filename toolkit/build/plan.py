@@ -149,8 +149,9 @@ class Plan:
     @property
     def idle(self) -> pa.Table:
         """The rows of samples that need no work: their reason is known from the listing."""
-        live = self.live
-        return live.filter(pa.array(numbers(live, "shard") == NO_SHARD))
+        idle = ~numbers(self.table, "superseded") & (numbers(self.table, "shard") == NO_SHARD)
+        # Filtered first: mostly next to nothing is left to be sorted.
+        return self.table.filter(pa.array(idle)).sort_by("sample_id")
 
     @property
     def ids(self) -> list[str]:
