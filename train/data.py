@@ -199,9 +199,10 @@ class ClipSource:
             f"sample {row['sample_id']}",
         )
         if isinstance(error, ShardError):
-            return ShardError(
-                error.path, f"{place}, {error.place}", expected=error.expected, found=error.found
-            )
+            # A group of frames names its sample itself.
+            known = error.place.startswith(f"{place}:")
+            place = error.place if known else f"{place}, {error.place}"
+            return ShardError(error.path, place, expected=error.expected, found=error.found)
         return ShardError(path, place, expected="whole frames of one size", found=str(error))
 
 

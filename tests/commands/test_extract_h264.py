@@ -8,7 +8,7 @@ import pytest
 from raw_folders import in_process, numbers_of, shards, write_kinetics, write_ntu
 from video_builders import quadrant_picture, set_rotation, write_video
 
-from toolkit.shards import DatasetReader, ShardReader, read_dataset_info
+from toolkit.shards import DatasetReader, ShardError, ShardReader, read_dataset_info
 from toolkit.shards.sidecar import shard_path
 from train.data import ClipSource, View
 from train.data_config import DataConfig
@@ -201,6 +201,9 @@ def test_damage_is_told_by_frame_and_mended(raw, built, tmp_path):
     ran = in_process("verify", out, "--deep", "--jobs", 1)
     assert ran.status == 1
     assert f"{path}: sample {NAMES[0]}: frames 0 to 15: expected frames of CRC-32" in ran.err
+    with pytest.raises(ShardError) as told:
+        ClipSource(out, range(3), DataConfig()).read(0, View(Span(0, 16)))
+    assert str(told.value).startswith(f"{path}: sample {NAMES[0]}: frames 0 to 15: expected ")
     with ShardReader(path) as reader:
         assert numbers_of(reader.sample(1).pictures()) == list(range(20))
     mended = extract(raw, out, *options, "--verify-existing")

@@ -1,5 +1,6 @@
 """Frames stored as H.264 in closed groups: exact frames, colours, and damage that stays local."""
 
+import contextlib
 import multiprocessing
 import pickle
 import threading
@@ -14,6 +15,7 @@ from stored import GREYS, LENGTHS, SIZE, frame_rgb, marked_sample, write_h264_sh
 
 from toolkit.errors import ShardError
 from toolkit.readers import group_encoder
+from toolkit.readers.group_encoder import name_encoder
 from toolkit.shards import ShardReader, decode_picture
 from toolkit.shards import h264 as h264_module
 from toolkit.shards.writer import Coding, ShardWriter
@@ -179,6 +181,22 @@ def test_the_file_says_how_its_frames_are_stored(whole):
 def test_the_same_frames_make_the_same_bytes(whole, tmp_path):
     again = write_h264_shard(tmp_path / "again.h5")
     assert again.read_bytes() == whole.read_bytes()
+
+
+def test_a_sample_that_failed_leaves_no_trace(whole, tmp_path):
+    path = tmp_path / "00000.h5"
+    with ShardWriter(path, NTU25, pictures=True, coding=Coding("h264", name_encoder(20))) as writer:
+        for sample, n_frames in enumerate(LENGTHS):
+            frames = encode_group([frame_rgb(t) for t in range(n_frames)])
+            with contextlib.suppress(OSError), writer.sample_pictures() as add:
+                for frame in frames[::-1]:
+                    add(frame)
+                raise OSError
+            with writer.sample_pictures() as add:
+                for frame in frames:
+                    add(frame)
+            writer.add(replace(marked_sample(sample, n_frames), picture_size=SIZE))
+    assert path.read_bytes() == whole.read_bytes()
 
 
 def test_a_size_has_to_be_told(tmp_path):
