@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from toolkit import clips
+from toolkit.aligned import BODIES, AlignedSample, Codec
 from toolkit.build.options import BuildOptions
 from toolkit.build.plan import Plan, PlannedSample, make_plan
 from toolkit.build.plan_file import write_plan
@@ -19,9 +20,9 @@ from toolkit.samples import DataSet, Sample
 from toolkit.shards.codec import Picture, decode_picture, encode_picture
 from toolkit.shards.files import sha256_of
 from toolkit.shards.manifest import OK
-from toolkit.shards.schema import BODIES, SHARD_FOLDER, Codec
+from toolkit.shards.schema import SHARD_FOLDER
 from toolkit.shards.sidecar import Sidecar, shard_path, write_sidecar
-from toolkit.shards.writer import AlignedSample, Coding, ShardWriter
+from toolkit.shards.writer import Coding, ShardWriter
 from toolkit.skeleton import METRES, NTU25, SkeletonLayout, SkeletonSequence
 
 CLASS_NAMES = ("drink water", "eat meal", "brush teeth")

@@ -124,6 +124,7 @@ def test_readers_and_pure_functions_know_nothing_of_storage_and_commands():
 
 def test_the_contract_needs_five_packages_only():
     ours = (
+        "toolkit.aligned",
         "toolkit.bounded",
         "toolkit.clips",
         "toolkit.errors",
@@ -139,8 +140,9 @@ def test_the_contract_needs_five_packages_only():
 
 
 def test_what_the_contract_stands_on_needs_numpy_only():
-    below = ["toolkit.bounded", "toolkit.clips", "toolkit.errors", "toolkit.skeleton"]
-    assert not breaches(below, only=("numpy", *sys.stdlib_module_names))
+    names = ("aligned", "bounded", "clips", "errors", "skeleton")
+    below = [f"toolkit.{name}" for name in names]
+    assert not breaches(below, only=("numpy", "toolkit.skeleton", *sys.stdlib_module_names))
 
 
 def test_training_knows_of_toolkit_the_contract_only():

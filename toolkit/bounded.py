@@ -9,6 +9,7 @@ from typing import BinaryIO
 # 100,000 frames of three people, each of 54 numbers, stay below both.
 MAX_JSON_VALUES = 20_000_000
 MAX_JSON_CONTAINERS = 2_000_000
+_NO_FILE = "a pipe or a device, not a file"
 
 
 def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
@@ -25,7 +26,7 @@ def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
 
 def open_regular(path: str | os.PathLike[str], limit: int) -> BinaryIO:
     """Open a regular file of at most ``limit`` bytes to be read; else ``OSError`` says why not."""
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    file = os.fdopen(_open(path), "rb")
     try:
         check_regular(path, os.fstat(file.fileno()), limit)
     except OSError:
@@ -34,12 +35,21 @@ def open_regular(path: str | os.PathLike[str], limit: int) -> BinaryIO:
     return file
 
 
+def _open(path: str | os.PathLike[str]) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # So are sockets refused; reading says it of a lost disk.
+            raise OSError(errno.EINVAL, _NO_FILE, os.fspath(path)) from error
+        raise
+
+
 def check_regular(path: str | os.PathLike[str], info: os.stat_result, limit: int) -> None:
     """Raise ``OSError`` unless a file's status is that of a regular file of at most ``limit``."""
     if stat.S_ISDIR(info.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(info.st_mode):
-        raise OSError(errno.EINVAL, "a pipe or a device, not a file", os.fspath(path))
+        raise OSError(errno.EINVAL, _NO_FILE, os.fspath(path))
     if info.st_size > limit:
         raise _too_large(path, info.st_size, limit)
 

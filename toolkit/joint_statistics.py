@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.aligned import BODIES
 from toolkit.shards.reader import ShardReader
-from toolkit.shards.schema import BODIES
 from toolkit.shards.sidecar import shard_path
 from toolkit.skeleton import METRES, SkeletonLayout
 

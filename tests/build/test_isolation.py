@@ -4,8 +4,9 @@ import logging
 import os
 import subprocess
 import sys
-import time
 from multiprocessing import Pipe
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from poison import write_poison
@@ -154,12 +155,59 @@ def test_a_process_that_cannot_die_is_not_waited_for_long():
     assert waited == ["killed", isolation._END_S]
 
 
+def test_a_process_that_outlives_its_kill_is_the_disk_s_fault():
+    class Undying:
+        pid = 7
+        kill = staticmethod(lambda: None)
+
+        def wait(self, timeout):
+            raise subprocess.TimeoutExpired("reader", timeout)
+
+    process = object.__new__(isolation._Process)
+    process._child = Undying()
+    with pytest.raises(OSError, match="does not end when killed") as caught:
+        process._wait_death()
+    assert (caught.value.errno, caught.value.filename) == (
+        errno.EIO,
+        "process 7, which reads recordings",
+    )
+
+
+def test_a_process_that_nobody_asks_ends(monkeypatch):
+    monkeypatch.setattr(sample_process, "_settle", lambda parent: None)
+    monkeypatch.setattr(sample_process, "_limit_memory", lambda mib: None)
+    monkeypatch.setattr(sample_process, "IDLE_S", 0.01)
+    ours, theirs = Pipe()
+    ours.send(sample_process.Order(None, OPTIONS, 0, 0))
+    sample_process.serve(os.dup(theirs.fileno()))
+    assert ours.recv() == Answer("ready")
+
+
+def test_a_process_that_may_end_soon_is_asked_no_more(raw, tmp_path, monkeypatch):
+    build_shard(work(raw, tmp_path / "one"))
+    process = isolation._kept.process
+    assert isolation._take(process.order) is process
+    monkeypatch.setattr(isolation, "_KEEP_S", -1.0)
+    assert isolation._take(process.order) is not process
+    assert not process.is_alive
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads by /proc")
+def test_a_core_more_is_no_thread_more(raw, tmp_path, monkeypatch):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    build_shard(work(raw, tmp_path / "out"))
+    threads = Path(f"/proc/{isolation._kept.process._child.pid}/task")
+    assert len(list(threads.iterdir())) == 1
+
+
 def test_small_pictures_are_sent_after_a_second_at_the_latest(monkeypatch):
     now = 100.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+    # Its own clock alone: a pipe that is asked whether it holds anything looks at the real one.
+    monkeypatch.setattr(sample_process, "time", SimpleNamespace(monotonic=lambda: now))
     ours, theirs = Pipe()
     with ours, theirs:
-        batches = sample_process._Batches(ours)
+        batches = sample_process._Batches(ours, sent_s=now)
         for now, picture in ((100.5, b"a"), (100.9, b"b")):  # noqa: B007 - the clock reads it
             batches.add(picture)
         assert not theirs.poll()
@@ -300,4 +348,4 @@ def test_what_reads_recordings_loads_no_tables_and_no_command_line():
         " toolkit.build.video_match; print(*sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    assert not set(run.stdout.split()) & {"pandas", "pyarrow", "click", "joblib"}
+    assert not set(run.stdout.split()) & {"pandas", "pyarrow", "click", "joblib", "h5py", "cv2"}

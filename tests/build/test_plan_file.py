@@ -67,7 +67,7 @@ def test_a_folder_without_a_plan_has_none(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet" * 20])
 def test_a_damaged_plan_is_refused(tmp_path, content):
     (tmp_path / "plan.parquet").write_bytes(content)
-    with pytest.raises(ShardError, match=r"plan\.parquet: file: expected a build plan, found"):
+    with pytest.raises(ShardError, match=r"plan\.parquet: file: expected a build plan .*found"):
         read_plan(tmp_path)
 
 
@@ -75,7 +75,7 @@ def test_another_table_is_no_plan(tmp_path):
     import pandas as pd
 
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "plan.parquet")
-    with pytest.raises(ShardError, match=r"plan\.parquet: content: expected a build plan, found"):
+    with pytest.raises(ShardError, match=r"plan\.parquet: content: expected a build plan .*found"):
         read_plan(tmp_path)
 
 
@@ -101,7 +101,7 @@ def test_a_plan_with_wrong_columns_is_refused(tmp_path, plan, change, found):
     write_plan(plan, tmp_path)
     path = tmp_path / "plan.parquet"
     pq.write_table(change(pq.read_table(path)), path)
-    with pytest.raises(ShardError, match=f"expected a build plan, found .*{found}"):
+    with pytest.raises(ShardError, match=f"expected a build plan .*, found .*{found}"):
         read_plan(tmp_path)
 
 

@@ -173,7 +173,7 @@ def test_a_damaged_plan_is_one_sentence(tmp_path, content):
     (tmp_path / "out" / "plan.parquet").write_bytes(content)
     ran = in_process("extract-ntu", "--skeleton-only", "--out", "out", cwd=tmp_path)
     assert ran.status == 1
-    assert ran.err.startswith("Error: out/plan.parquet: file: expected a build plan, found ")
+    assert ran.err.startswith("Error: out/plan.parquet: file: expected a build plan (")
 
 
 def test_verbose_tells_where_an_error_was_raised(tmp_path):

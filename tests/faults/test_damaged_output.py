@@ -87,6 +87,7 @@ def test_a_damaged_plan_is_refused_with_the_cure(finished, calm, act):
 
     assert (ran.status, is_one_sentence(ran.err)) == (1, True), ran
     assert "plan.parquet" in ran.err
+    assert "choose another --out, or --overwrite" in ran.err
     assert finished.files() == damaged
     assert finished.run("--overwrite").status == 0
     assert finished.files() == calm.files()

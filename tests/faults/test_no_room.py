@@ -46,6 +46,7 @@ def test_a_full_disk_stops_the_build_and_more_room_lets_it_go_on(small_disk, cal
 
     assert len(said) > 1
     assert all("No space left" in text for text in said), said
+    assert all(text.startswith(f"Error: {small_disk.out}/") for text in said), said
     assert small_disk.files() == calm.files()
 
 

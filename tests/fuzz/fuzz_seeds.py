@@ -9,8 +9,8 @@ import numpy as np
 import shard_builders
 import video_builders
 
+from toolkit.aligned import Codec
 from toolkit.shards.codec import encode_picture
-from toolkit.shards.schema import Codec
 from toolkit.skeleton import FRACTIONS, SkeletonLayout
 
 STICK = SkeletonLayout(

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 from shard_builders import encode_group
 
+from toolkit.aligned import AlignedSample
 from toolkit.readers.group_encoder import name_encoder
 from toolkit.shards.codec import encode_picture
-from toolkit.shards.writer import AlignedSample, Coding, ShardWriter
+from toolkit.shards.writer import Coding, ShardWriter
 from toolkit.skeleton import NTU25, SkeletonSequence
 
 # 103 frames in all: loops, exact clips, and a last clip of one frame.

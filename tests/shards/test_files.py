@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import pytest
 
 from toolkit.errors import ShardError
 from toolkit.shards.files import (
+    MACHINE_TROUBLE,
     mark_machine,
     mark_process,
     read_json,
@@ -168,3 +170,20 @@ def test_containers_on_one_machine_are_told_apart(monkeypatch):
 
     monkeypatch.setattr(os, "stat", elsewhere)
     assert mark_machine.__wrapped__() != one
+
+
+def test_a_socket_is_no_file(tmp_path):
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind(str(tmp_path / "socket"))
+        with pytest.raises(OSError, match="a pipe or a device") as caught:
+            sha256_of(tmp_path / "socket")
+    assert caught.value.errno not in MACHINE_TROUBLE
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    def fill(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(tmp_path / "a", fill)
+    assert caught.value.filename == str(tmp_path / "a")

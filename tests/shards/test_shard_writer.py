@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from stored import marked_jpeg, marked_sample, value_of, write_shard
 
+from toolkit.aligned import AlignedSample
 from toolkit.shards import ShardReader, writer
 from toolkit.shards.schema import tables
-from toolkit.shards.writer import AlignedSample, ShardWriter
+from toolkit.shards.writer import ShardWriter
 from toolkit.skeleton import NTU25, OPENPOSE18, SkeletonLayout, SkeletonSequence
 
 STICK = SkeletonLayout("stick", ("a", "b", "c"), ((0, 1), (1, 2)), 0)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toolkit.aligned import AlignedSample
 from toolkit.bodies import select_bodies
 from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.options import BuildOptions
@@ -14,7 +15,6 @@ from toolkit.errors import InputChangedError, MisalignedError, TooShortError
 from toolkit.readers.kinetics_json import read_kinetics_json
 from toolkit.readers.ntu_skeleton import read_ntu_skeleton
 from toolkit.readers.openpose_json import read_openpose_folder
-from toolkit.shards.writer import AlignedSample
 from toolkit.skeleton import SkeletonLayout, SkeletonSequence
 
 if TYPE_CHECKING:

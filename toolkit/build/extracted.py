@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit.shards.writer import AlignedSample
+from toolkit.aligned import AlignedSample
 
 AddPicture = Callable[[bytes], None]
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ from pathlib import Path
 from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.options import BuildOptions
 from toolkit.build.planned import PlannedSample
-from toolkit.build.sample_process import Answer, Order
+from toolkit.build.sample_process import IDLE_S, Answer, Order
 from toolkit.errors import (
     CtxtoolError,
     OutOfMemoryError,
@@ -37,8 +38,12 @@ _CODE = (
 )
 _SLICE_S = 1.0
 _END_S = 10.0
+# It ends by itself after a longer idle time: never just when it is asked.
+_KEEP_S = IDLE_S - 30
 _MOST_STARTS = 3
 _STOPS = {signal.SIGINT, signal.SIGTERM}
+# It computes in one thread; linear algebra would set aside 90 MiB for each core of the machine.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,7 @@ class _Process:
         self.order = order
         self.is_busy = False
         self._is_ready = False
+        self._used_s = time.monotonic()
         self._connection, self._child = _start()
         self._end = weakref.finalize(self, _end, self._connection, self._child)
         with suppress(OSError):  # A process that died at once is told of when it is waited for.
@@ -144,6 +150,10 @@ class _Process:
     @property
     def is_alive(self) -> bool:
         return self._end.alive and self._child.poll() is None
+
+    @property
+    def is_idle(self) -> bool:
+        return time.monotonic() - self._used_s > _KEEP_S
 
     def send(self, planned: PlannedSample) -> None:
         self.is_busy = True
@@ -169,6 +179,7 @@ class _Process:
         except (EOFError, OSError) as error:
             raise _death_error(self._wait_death()) from error
         self.is_busy = not isinstance(message, Answer)
+        self._used_s = time.monotonic()
         return message
 
     def waits_for_disk(self) -> bool:
@@ -181,7 +192,15 @@ class _Process:
         with suppress(subprocess.TimeoutExpired):
             return self._child.wait(_END_S)
         self._child.kill()
-        return self._child.wait()
+        try:
+            return self._child.wait(_END_S)
+        except subprocess.TimeoutExpired as error:
+            # Only what waits for those is deaf to this signal.
+            raise OSError(
+                errno.EIO,
+                "does not end when killed: its disk or file server gives no answer",
+                f"process {self._child.pid}, which reads recordings",
+            ) from error
 
 
 def _start() -> tuple[Connection, "subprocess.Popen[bytes]"]:
@@ -190,7 +209,8 @@ def _start() -> tuple[Connection, "subprocess.Popen[bytes]"]:
         with _stops_blocked():
             child = subprocess.Popen(
                 [sys.executable, "-c", _CODE, str(theirs.fileno()), *sys.path],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()], env=os.environ | _ONE_THREAD,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             )  # fmt: skip
     except BaseException:
         ours.close()
@@ -240,11 +260,17 @@ _kept = _Kept()
 def _take(order: Order, process: _Process | None = None) -> _Process:
     """Return the process given or kept if it can do the work, else a new one."""
     process = process or _kept.process
-    if process is None or not process.is_alive or process.order != order or process.is_busy:
-        if process is not None:
-            process.end()
-        process = _kept.process = _Process(order)
-    return process
+    if process is not None and _can_serve(process, order):
+        return process
+    if process is not None:
+        process.end()
+    _kept.process = _Process(order)
+    return _kept.process
+
+
+def _can_serve(process: _Process, order: Order) -> bool:
+    is_free = process.is_alive and not (process.is_busy or process.is_idle)
+    return is_free and process.order == order
 
 
 def _take_ready(order: Order, process: _Process | None) -> _Process:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from toolkit.shards.schema import CODECS, Codec
+from toolkit.aligned import CODECS, Codec
 
 Source = Literal["ntu", "kinetics", "openpose", "shards"]
 Alignment = Literal["frame", "time"]

@@ -18,6 +18,8 @@ from toolkit.shards.schema import PLAN_FILE
 from toolkit.skeleton import SkeletonLayout
 
 PLAN_VERSION = 2
+_CURE = "choose another --out, or --overwrite"
+_WANTED = f"a build plan (damaged ones are not guessed at: {_CURE})"
 
 
 def write_plan(plan: Plan, folder: Path) -> None:
@@ -33,23 +35,23 @@ def read_plan(folder: Path) -> Plan | None:
     path = folder / PLAN_FILE
     if not path.exists():
         return None
-    table = read_table(path, "a build plan")
+    table = read_table(path, _WANTED)
     try:
         about = table.schema.metadata or {}
         header = json.loads(about[b"ctxtool"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ShardError(path, "content", expected="a build plan", found=repr(error)) from error
+        raise ShardError(path, "content", expected=_WANTED, found=repr(error)) from error
     _refuse_other_version(path, about)
     try:
         return Plan(_parse_header(header), _check_columns(table))
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise ShardError(path, "content", expected="a build plan", found=repr(error)) from error
+        raise ShardError(path, "content", expected=_WANTED, found=repr(error)) from error
 
 
 def _refuse_other_version(path: Path, about: dict[bytes, bytes]) -> None:
     found = about.get(b"ctxtool plan", b"1").decode("ascii", "replace")
     if found != str(PLAN_VERSION):
-        expected = f"{PLAN_VERSION}, that of this ctxtool (choose another --out, or --overwrite)"
+        expected = f"{PLAN_VERSION}, that of this ctxtool ({_CURE})"
         raise ShardError(path, "version", expected=expected, found=found)
 
 

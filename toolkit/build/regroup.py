@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from toolkit.aligned import AlignedSample
 from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.options import BuildOptions
 from toolkit.build.planned import PlannedSample
@@ -19,7 +20,6 @@ from toolkit.shards.manifest import OK, SPLIT_PREFIX, read_manifest
 from toolkit.shards.reader import ShardReader, Window
 from toolkit.shards.schema import DATASET_FILE
 from toolkit.shards.sidecar import read_sidecar, shard_path
-from toolkit.shards.writer import AlignedSample
 from toolkit.skeleton import SkeletonLayout, SkeletonSequence
 
 # What a manifest row says of the recording itself, whoever's shard it lies in.

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 1 << 17
 _BATCH_S = 1.0
+# One that nobody needs any more holds memory: threads of a dask worker outlive a build.
+IDLE_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,10 @@ class Answer:
 
 
 def serve(handle: int) -> None:
-    """Answer the process at the other end of an inherited socket until it closes its end."""
+    """Answer the process at the other end of an inherited socket.
+
+    Ends when that closes its end, or asks nothing for ``IDLE_S`` seconds.
+    """
     connection = Connection(handle)
     try:
         order: Order = connection.recv()
@@ -62,7 +67,7 @@ def serve(handle: int) -> None:
         extractor = Extractor(order.layout, order.options)
         _limit_memory(order.memory_mib)
         connection.send(Answer("ready"))
-        while True:
+        while connection.poll(IDLE_S):
             _send(connection, _answer(extractor, connection.recv(), connection))
     except (EOFError, ConnectionError):
         return  # Nobody waits for an answer any more.

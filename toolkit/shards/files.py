@@ -7,7 +7,8 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,23 @@ def mark_machine() -> str:
         return host
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the system name this file: one of an open file names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def flush_to_disk(path: Path) -> None:
     """Make the kernel write a file or a folder's entries out before anything names it as done."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with naming(path):
+            os.fsync(handle)
     finally:
         os.close(handle)
 
@@ -65,7 +78,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a file aside and give it the name ``path`` only when it is whole."""
     aside = path.with_name(f".{path.name}.{mark_process()}.writing")
     try:
-        write(aside)
+        with naming(path):
+            write(aside)
         flush_to_disk(aside)
         rename_durably(aside, path)
     finally:

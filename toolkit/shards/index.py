@@ -13,12 +13,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.aligned import Codec
 from toolkit.bounded import check_regular
 from toolkit.errors import ShardError
 from toolkit.shards.schema import (
     FORMAT_NAME,
     SHARD_VERSIONS,
-    Codec,
     Table,
     picture_tables,
     tables,

@@ -1,15 +1,13 @@
 """What is on disk: names, types and versions that writer and reader share, each said once."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from toolkit.aligned import BODIES, Codec
 from toolkit.skeleton import SkeletonLayout
 
 FORMAT_NAME = "ctxtool-shard"
 FORMAT_VERSION = 1
-BODIES = 2
 
-Codec = Literal["jpeg", "h264"]
-CODECS: tuple[Codec, ...] = ("jpeg", "h264")
 # A reader that knows JPEG alone refuses other frames by their version.
 SHARD_VERSIONS: dict[Codec, int] = {"jpeg": FORMAT_VERSION, "h264": 2}
 

@@ -16,45 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit import clips
-from toolkit.shards.files import flush_to_disk
+from toolkit.aligned import AlignedSample, Codec
+from toolkit.shards.files import flush_to_disk, naming
 from toolkit.shards.h264 import GROUP_LENGTH
 from toolkit.shards.schema import (
-    BODIES,
     FORMAT_NAME,
     SHARD_VERSIONS,
-    Codec,
     picture_tables,
     tables,
 )
 from toolkit.shards.stops import hold_stops_back, raise_stops
-from toolkit.skeleton import SkeletonLayout, SkeletonSequence
+from toolkit.skeleton import SkeletonLayout
 
 _COPY_BLOCK = 1 << 22
-
-
-@dataclass(frozen=True)
-class AlignedSample:
-    """One sample ready to be stored: two bodies, and for every frame its place in the video.
-
-    ``video_index`` int32 (T,) is -1 and ``drift_s`` float32 (T,) 0 where there is no video.
-    ``picture_size`` (width, height) has to be told where frames are stored as H.264.
-    """
-
-    sample_id: str
-    label: int
-    poses: SkeletonSequence
-    video_index: NDArray[np.int32]
-    drift_s: NDArray[np.float32]
-    picture_size: tuple[int, int] = (0, 0)
-
-    def __post_init__(self) -> None:
-        n_frames, n_bodies = self.poses.present.shape
-        if n_bodies != BODIES or n_frames < 1:
-            raise ValueError(
-                f"a stored sample has {BODIES} bodies and a frame, got {n_bodies} and {n_frames}"
-            )
-        if self.video_index.shape != (n_frames,) or self.drift_s.shape != (n_frames,):
-            raise ValueError(f"a sample of {n_frames} frames needs as many video frames and drifts")
 
 
 @dataclass(frozen=True)
@@ -245,14 +219,16 @@ class _Spool:
     def __call__(self, jpeg: bytes) -> None:
         if self._file is None:
             self._file = self._path.open("w+b")
-        self._file.write(jpeg)
+        with naming(self._path):
+            self._file.write(jpeg)
         self._ends.append(self._ends[-1] + len(jpeg))
 
     def rewind(self, n_pictures: int) -> None:
         del self._ends[n_pictures + 1 :]
         if self._file is not None:
-            self._file.seek(self._ends[-1])
-            self._file.truncate()
+            with naming(self._path):
+                self._file.seek(self._ends[-1])
+                self._file.truncate()
 
     def copy_to(self, file: h5py.File) -> None:
         n_bytes = self._ends[-1]
@@ -260,7 +236,8 @@ class _Spool:
         data = file.create_dataset("rgb/data", shape=(n_bytes,), dtype="|u1")
         if self._file is None:
             return
-        self._file.seek(0)
+        with naming(self._path):
+            self._file.seek(0)
         for start in range(0, n_bytes, _COPY_BLOCK):
             block = self._file.read(min(_COPY_BLOCK, n_bytes - start))
             data[start : start + len(block)] = np.frombuffer(block, np.uint8)
@@ -279,7 +256,8 @@ class _Spool:
         if self._file is None:
             return
         try:
-            self._file.close()  # Where the disk is full, what is still to be written fails here.
+            with naming(self._path):  # Where the disk is full, what is left to write fails here.
+                self._file.close()
         finally:
             self._path.unlink(missing_ok=True)
 
