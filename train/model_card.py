@@ -2,7 +2,13 @@
 
 from typing import Any
 
+from toolkit.shards import SkeletonLayout
+from train.data_config import DataConfig
+from train.errors import TrainError
+from train.files import RunFolder
 from train.saved_run import SavedRun
+from train.schedule import REFERENCE_BATCH, scale_rate
+from train.transforms import is_fractions
 
 # Terms of the data sets as their owners state them, by what a data set's name begins with.
 DATA_TERMS = {
@@ -81,14 +87,63 @@ def _format_inputs(loaded: SavedRun, inputs: dict[str, tuple[int, ...]]) -> list
         lines.append(f"| {name} | N, {', '.join(map(str, shape))} | {MEANINGS[name]} |")
     layout, data = loaded.data.layout, loaded.config.data
     if "joints" in inputs:
-        how = "metres"
-        if layout.channels[2] == "score":
-            how = "fractions of the picture less 0.5, then the score; joints of score 0 at 0, 0"
+        how = _describe_joints(layout, data)
         lines += ["", f"Joints: {layout.name}, {how}. Order: {', '.join(layout.joints)}."]
     if "rgb" in inputs:
         part = "the whole picture" if data.crop == "none" else "the square in the centre"
         lines += ["", f"Pictures: {part}, resized to {data.frame_size}x{data.frame_size}."]
     return [*lines, "", "Output: logits (N, classes); take the softmax, average it over clips."]
+
+
+def _describe_joints(layout: SkeletonLayout, data: DataConfig) -> str:
+    """Say what :func:`train.transforms.normalise_joints` does with these settings."""
+    how, absent = "metres", "joints of absent bodies at 0"
+    if is_fractions(layout):
+        how = "fractions of the picture less 0.5, then the score"
+        absent = "joints of absent bodies at 0, 0, those of score 0 stay"
+        if data.zero_score:
+            absent = "joints of score 0 and of absent bodies at 0, 0"
+    if data.centre_joint:
+        how += (
+            f", then moved so that the first place at which {layout.joints[layout.centre]} is seen"
+            " is the origin of the clip"
+        )
+    return f"{how}; {absent}"
+
+
+def _describe_clips(data: DataConfig) -> str:
+    last = "kept" if data.partial == "keep" else "dropped unless it is the only one"
+    short = "those there are loop"
+    if data.short == "zero":
+        short = f"joints are 0 and pictures {tuple(round(mean) for mean in data.rgb_mean)}"
+    return (
+        f"{data.clip_length} frames; a recording is tiled from its start; a last clip of fewer"
+        f" frames is {last}; where frames are missing {short}"
+    )
+
+
+def _describe_steps(loaded: SavedRun) -> dict[str, str]:
+    """Return how many clips made a step, and the learning rate that followed."""
+    run, optim = loaded.config.run, loaded.config.optim
+    ranks = _count_ranks(loaded.folder)
+    n_clips = run.batch_size * run.accumulate * ranks
+    parts = [f"batch {run.batch_size}"]
+    parts += [f"{run.accumulate} accumulated"] if run.accumulate > 1 else []
+    parts += [f"{ranks} ranks"] if ranks > 1 else []
+    rate = f"{optim.lr:g}"
+    if optim.scale_lr:
+        rate += f" for {REFERENCE_BATCH} clips a step, {scale_rate(optim, n_clips):g} here"
+    return {"clips a step": f"{n_clips}: {', '.join(parts)}", "learning rate": rate}
+
+
+def _count_ranks(folder: RunFolder) -> int:
+    """Return on how many ranks a run was started last, 1 if nothing is told of its starts."""
+    if not folder.environment.is_file():
+        return 1
+    try:
+        return int(folder.read_json(folder.environment)["starts"][-1]["ranks"])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise TrainError(f"{folder.environment} does not tell the ranks: {error!r}") from error
 
 
 def _format_source(loaded: SavedRun) -> list[str]:
@@ -102,8 +157,8 @@ def _format_source(loaded: SavedRun) -> list[str]:
         "backbone": config.model.backbone,
         "attention": f"{config.model.attention.score}, {config.model.attention.combine}, after"
         f" {', '.join(config.model.attach)}" if config.model.has_attention else "none",
-        "clips": f"{config.data.clip_length} frames",
-        "learning rate": f"{config.optim.lr:g} a batch of 128, batch {config.run.batch_size}",
+        "clips": _describe_clips(config.data),
+        **_describe_steps(loaded),
         "seed": config.run.seed,
     }  # fmt: skip
     return ["| | |", "| - | - |", *(f"| {name} | {value} |" for name, value in facts.items())]
