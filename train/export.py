@@ -21,7 +21,7 @@ from train.transforms import normalise_rgb
 
 log = logging.getLogger(__name__)
 
-PT2, ONNX, CARD = "model.pt2", "model.onnx", "README.md"
+PT2, ONNX, CARD = "model.pt2", "model.onnx", "MODEL_CARD.md"
 # What single precision makes of the same sums in another order, logits being of the order of 1.
 LARGEST_DIFFERENCE = 1e-3
 OPSET = 18
@@ -250,7 +250,7 @@ def _first_line(error: Exception) -> str:
 def export(run: Path, out: Path | None, checkpoint: str, *, no_onnx: bool) -> None:
     """Export the network of RUN, a folder of train.run, to torch.export and ONNX.
 
-    Writes model.pt2, model.onnx and a model card, README.md.  Both are compared with the network.
+    Writes model.pt2, model.onnx and MODEL_CARD.md.  Both are compared with the network.
 
     \b
     Examples:

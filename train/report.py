@@ -12,7 +12,7 @@ from train.evaluation import Evaluation
 from train.files import RunFolder, write_atomically, write_text
 from train.pictures import draw_curves
 from train.records import read_epochs
-from train.report_page import N_MISTAKES, REPORT_FILE, PageOptions, write_run_page
+from train.report_page import N_MISTAKES, REPORT_FILE, PageOptions, refuse_foreign, write_run_page
 from train.results import (
     CONFUSION_FILE,
     PER_CLASS_FILE,
@@ -21,6 +21,7 @@ from train.results import (
     name_figures,
     write_evaluation,
 )
+from train.targets import check_target
 
 CURVES_FILE = "curves.png"
 TEST_HEADING = "## Test"
@@ -82,12 +83,14 @@ def format_test(evaluation: Evaluation) -> str:
 @click.option("--shards", type=click.Path(path_type=Path),
               help="Data set folder of the clips.  [default: the one trained on]")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
+              callback=check_target,
               help="The file to write.  [default: RUN/report.html]")  # fmt: skip
 def report(run: Path, out: Path | None, shards: Path | None, **settings: Any) -> None:
     """Write report.html of RUN, a folder of train.run: one page that needs no network.
 
     Curves, confusion, classes, and the most confident mistakes with their clips, from what lies in
     the folder: train.run writes it at its end, and this command once more.
+    An earlier page is replaced, another file is not.
 
     \b
     Examples:
@@ -96,6 +99,7 @@ def report(run: Path, out: Path | None, shards: Path | None, **settings: Any) ->
     """
     set_up_logging()
     path = out or run / REPORT_FILE
+    refuse_foreign(path)
     dataset = find_dataset(shards) if shards else None
     n_bytes = write_run_page(run, path, PageOptions(shards=dataset, **settings))
     click.echo(f"{path}: {n_bytes / 1e6:.1f} MB")

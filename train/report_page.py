@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from toolkit.page import Pack, Page, describe_drawing, fill_page, pack_clips
+from toolkit.page import Pack, Page, check_place, describe_drawing, fill_page, pack_clips
 from toolkit.shards import CLIP_LENGTH, DatasetReader
 from toolkit.shards.schema import DATASET_FILE
 from train.errors import TrainError
@@ -24,6 +24,7 @@ from train.run_story import (
 from train.saved_run import find_run_dataset
 
 REPORT_FILE = "report.html"
+_MAKER = "train.report"
 N_MISTAKES = 12
 _SCRIPTS = ("curves.js", "confusion.js", "classes.js", "mistakes.js", "page.js")
 
@@ -66,6 +67,11 @@ def write_run_page(run: Path, path: Path, options: PageOptions = PageOptions()) 
     return _write(path, header["title"], {"page": pack.to_text(header), **data})
 
 
+def refuse_foreign(path: Path) -> None:
+    """Raise ``ValueError`` if a file is there that is no page of a training or an ablation."""
+    check_place(path, _MAKER)
+
+
 def write_ablation_page(
     path: Path, facts: Mapping[str, str], tables: Sequence[Mapping[str, Any]], runs: Sequence[Any]
 ) -> int:
@@ -81,7 +87,7 @@ def write_ablation_page(
 def _write(path: Path, title: str, data: Mapping[str, str]) -> int:
     page = Page(
         title=f"{title}: report",
-        maker="train.report",
+        maker=_MAKER,
         body=_read("report.html"),
         scripts=[_read(name) for name in _SCRIPTS],
         data=data,

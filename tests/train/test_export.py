@@ -73,13 +73,19 @@ def test_what_onnx_has_no_operator_for_is_refused(tmp_path):
 
 def test_the_card_tells_what_it_is(tmp_path):
     export_run(made_run(tmp_path), tmp_path / "out", onnx=False)
-    card = (tmp_path / "out" / "README.md").read_text()
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
     for text in (
         "# cross-attention on ntu60", "`f00d`", "academic research only", "0. drink", "2. sit",
         "| joints | N, 3, 8, 25, 2 |", "| rgb | N, 3, 8, 16, 16 |", "mlp2, average, after gcn1",
         "Not evaluated", "| model.pt2 | ",
     ):  # fmt: skip
         assert text in card
+
+
+def test_a_readme_beside_it_stays(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    export_run(made_run(tmp_path), tmp_path, onnx=False)
+    assert (tmp_path / "README.md").read_text() == "mine"
 
 
 def test_another_answer_is_refused():
@@ -108,6 +114,6 @@ def test_the_command_exports_a_run(tmp_path):
     ran = CliRunner().invoke(export, [str(run), "--no-onnx"])
     assert ran.exit_code == 0, ran.output
     assert ran.stdout.splitlines()[:2] == [
-        str(run / "export" / name) for name in ("model.pt2", "README.md")
+        str(run / "export" / name) for name in ("model.pt2", "MODEL_CARD.md")
     ]
-    assert load_run(run).data.fingerprint in (run / "export" / "README.md").read_text()
+    assert load_run(run).data.fingerprint in (run / "export" / "MODEL_CARD.md").read_text()

@@ -6,14 +6,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from made_evaluations import LABELS, SCORES, make_evaluation
+from made_runs import write_run, write_shards
 from tiny_runs import tiny_config, write_tiny_dataset
 
 import train
 from train.errors import TrainError
 from train.job import Job, run_job
 from train.pictures import draw_confusion, draw_curves
-from train.report import format_test, read_epochs, write_report
+from train.report import format_test, read_epochs, report, write_report
 from train.results import format_evaluation, list_classes, write_evaluation
 
 EPOCHS = [
@@ -40,6 +42,26 @@ def written(tmp_path_factory):
     evaluation = make_evaluation(LABELS, SCORES, dropped=(0, 0, 1), class_names=names)
     write_evaluation(evaluation, folder)
     return evaluation, folder
+
+
+def test_the_command_replaces_an_earlier_page_and_nothing_else(tmp_path):
+    run = write_run(tmp_path / "mine", write_shards(tmp_path / "made"))
+    for _ in range(2):
+        ran = CliRunner().invoke(report, [str(run), "--out", str(tmp_path / "r.html")])
+        assert ran.exit_code == 0, ran.output
+    notes = tmp_path / "notes.md"
+    notes.write_text("mine")
+    ran = CliRunner().invoke(report, [str(run), "--out", str(notes)])
+    assert "notes.md is there and is no report: name another file with --out" in str(ran.exception)
+    assert notes.read_text() == "mine"
+
+
+def test_a_page_in_a_folder_that_is_not_there_is_told_before_any_work(tmp_path):
+    out = tmp_path / "nodir" / "r.html"
+    ran = CliRunner().invoke(report, [str(tmp_path / "norun"), "--out", str(out)])
+    assert ran.exit_code == 2
+    assert "there is no folder" in ran.output
+    assert ".writing" not in ran.output
 
 
 def test_the_table_of_classes_is_a_csv(written):

@@ -53,7 +53,9 @@ def check_place(path: Path, maker: str) -> None:
         with path.open("rb") as file:
             if _mark(maker).encode() in file.read(_MARK_WITHIN):
                 return
-    raise ValueError(f"{path} is there and is no report: name another file with -o, or remove it")
+    raise ValueError(
+        f"{path} is there and is no report: name another file with --out, or remove it"
+    )
 
 
 def _mark(maker: str) -> str:
