@@ -1,3 +1,4 @@
+import gc
 import os
 from pathlib import Path
 
@@ -5,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.datasets.discover import describe_missing, find_files, keep_first, notice_twice
+from toolkit.datasets.discover import (
+    collector_paused,
+    describe_missing,
+    find_files,
+    keep_first,
+    notice_twice,
+)
 from toolkit.errors import CtxtoolError, DataNotFoundError
 
 
@@ -115,3 +122,20 @@ def test_missing_data_is_told_in_one_paragraph(dataset, kind):
 def test_missing_data_of_an_unknown_set_is_refused():
     with pytest.raises(ValueError, match="ucf101"):
         describe_missing("ucf101", "poses", [])
+
+
+def test_the_collector_is_paused_and_comes_back_even_after_an_error():
+    with pytest.raises(ValueError, match="inside"), collector_paused():
+        assert not gc.isenabled()
+        raise ValueError("inside")
+    assert gc.isenabled()
+
+
+def test_a_collector_that_was_off_stays_off():
+    gc.disable()
+    try:
+        with collector_paused():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

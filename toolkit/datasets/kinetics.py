@@ -13,6 +13,7 @@ from pathlib import Path
 from manifests import read_facts
 from toolkit.datasets.discover import (
     VIDEO_SUFFIXES,
+    collector_paused,
     describe_missing,
     find_required,
     keep_first,
@@ -67,6 +68,7 @@ class _Findings:
     notices: list[str] = field(default_factory=list)
 
 
+@collector_paused()
 def list_kinetics(
     poses: Path,
     videos: Path | None,
