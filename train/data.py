@@ -72,7 +72,9 @@ def draw_view(n_frames: int, config: DataConfig, rng: np.random.Generator) -> Vi
     mirror = bool(rng.integers(2)) and config.flip != "none"
     fixed = {"corners": place, "centre": "centre", "none": "whole"}
     # Of a stream of their own: switching them on moves no window and no crop.
-    changes = augment.draw_augmentation(config, rng.spawn(1)[0])
+    changes = UNCHANGED
+    if config.brightness or config.contrast or config.drop_second:
+        changes = augment.draw_augmentation(config, rng.spawn(1)[0])
     return View(span, fixed[config.crop], scale, mirror, changes)
 
 

@@ -28,15 +28,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import shard_builders
 from shard_builders import Recording, write_dataset
 
-from toolkit.shards import encode_picture
+from toolkit.shards import DatasetReader, encode_picture
 from train.data import DataConfig
 from train.loader import LoaderOptions, make_train_loader
+from train.picture_cache import PictureCache, fill_cache
 from train.transforms import Box, cut_frames, resize_antialiased
 
 N_SAMPLES, N_FRAMES, T = 64, 96, 16
 HEIGHT, WIDTH, SIZE, BATCH = 128, 171, 112, 32
 SIDES = (128, 107, 90, 76, 64)
 OURS, FILES, VLEN = "shards (ours)", "JPEG files + cv2", "vlen HDF5 by frame"
+CACHED = "shards, --cache raw"
 MEMORY, LIMIT = "in memory + cv2", "decoding only"
 REACH = {FILES: 1.15, VLEN: 1.5, LIMIT: 0.9}
 CUT = "cv2 linear (ours)"
@@ -147,12 +149,11 @@ def cutting() -> dict[str, Callable[[], int]]:
 def loading(stored: Stored, workers: int) -> dict[str, Callable[[], int]]:
     """Whole epochs of batches, workers kept between epochs."""
     samples = np.tile(np.arange(N_SAMPLES), 4)
-    loader, _ = make_train_loader(
-        stored.shards, samples, DataConfig(), LoaderOptions(BATCH, workers)
-    )
 
-    def ours() -> int:
-        return sum(len(batch) for batch in loader)
+    def ours(cache: PictureCache | None = None) -> Callable[[], int]:
+        options = LoaderOptions(BATCH, workers, cache=cache)
+        loader, _ = make_train_loader(stored.shards, samples, DataConfig(), options)
+        return lambda: sum(len(batch) for batch in loader)
 
     def rival(kind: str) -> Callable[[], int]:
         batches = DataLoader(
@@ -171,7 +172,9 @@ def loading(stored: Stored, workers: int) -> dict[str, Callable[[], int]]:
 
         return run
 
-    return {OURS: ours} | {kind: rival(kind) for kind in (FILES, VLEN, MEMORY, LIMIT)}
+    cache = fill_cache(DatasetReader(stored.shards), range(N_SAMPLES))
+    rivals = {kind: rival(kind) for kind in (FILES, VLEN, MEMORY, LIMIT)}
+    return {OURS: ours(), CACHED: ours(cache)} | rivals
 
 
 def bench(rounds: int = 7, workers: int = 2) -> list[Row]:
@@ -188,10 +191,9 @@ def bench(rounds: int = 7, workers: int = 2) -> list[Row]:
         for kind, reach in REACH.items():
             print(f"ours against {kind}: {ratio(rates, OURS, kind):.2f}x (to reach: {reach})")
     job, unit = f"DataLoader, {workers} workers", "clips/CPU s"
-    return [
-        summarise(job, rates, Names(OURS, peer, LIMIT, REACH[peer]), unit=unit)
-        for peer in (FILES, VLEN)
-    ]
+    names = [Names(OURS, peer, LIMIT, REACH[peer]) for peer in (FILES, VLEN)]
+    rows = [summarise(job, rates, each, unit=unit) for each in names]
+    return [*rows, summarise(f"{job}, --cache raw", rates, Names(CACHED, FILES), unit=unit)]
 
 
 def main() -> None:
