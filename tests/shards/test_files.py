@@ -187,3 +187,29 @@ def test_a_full_disk_is_told_with_the_file(tmp_path):
     with pytest.raises(OSError, match="No space left") as caught:
         write_atomically(tmp_path / "a", fill)
     assert caught.value.filename == str(tmp_path / "a")
+
+
+class UnnamedError(FileNotFoundError):
+    """As of PyAV, whose file cannot be named afterwards."""
+
+    filename = property(lambda self: None)
+
+
+def fail_unnamed(aside):
+    raise UnnamedError(errno.ENOENT, "No such file or directory")
+
+
+@pytest.mark.parametrize(
+    "write", [lambda aside: aside.write_text("x"), fail_unnamed, lambda aside: None]
+)
+def test_an_error_names_the_file_asked_for(tmp_path, write):
+    path = tmp_path / "nodir" / "a.json"
+    with pytest.raises(FileNotFoundError, match="No such file") as caught:
+        write_atomically(path, write)
+    assert caught.value.filename == str(path)
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(tmp_path / "a", lambda aside: (tmp_path / "other").read_bytes())
+    assert caught.value.filename == str(tmp_path / "other")

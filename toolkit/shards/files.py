@@ -48,14 +48,15 @@ def mark_machine() -> str:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let an error of the system name this file: one of an open file names none."""
+def naming(path: Path, aside: Path | None = None) -> Iterator[None]:
+    """Let an error of the system name this file, where it names none or the one ``aside``."""
     try:
         yield
     except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise
+        if error.errno is None or error.filename not in (None, str(aside)):
+            raise
+        # Anew: the errors of some libraries do not let their file be named.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def flush_to_disk(path: Path) -> None:
@@ -78,10 +79,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a file aside and give it the name ``path`` only when it is whole."""
     aside = path.with_name(f".{path.name}.{mark_process()}.writing")
     try:
-        with naming(path):
+        with naming(path, aside):
             write(aside)
-        flush_to_disk(aside)
-        rename_durably(aside, path)
+            flush_to_disk(aside)
+            rename_durably(aside, path)
     finally:
         aside.unlink(missing_ok=True)
 
