@@ -126,11 +126,20 @@ class ContextFile:
         return np.minimum(np.arange(0, length, s) + s // 2, length - 1)
 
     def read(self, sample: int, frames: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return the features that describe each of the given frames, (n, k, m)."""
+        """Return the features that describe each of the given frames, (n, k, m).
+
+        Raises ``ShardError`` naming the sample's rows if they are no finite numbers, or unreadable.
+        """
         rows = frames // self.frames_per_row
         first = int(rows.min())
         start = self._first_row[sample] + first
-        block = self._file()["data"][start : start + int(rows.max()) - first + 1]
+        place, expected = f"rows {first} to {int(rows.max())}", "finite numbers that can be read"
+        try:
+            block = self._file()["data"][start : start + int(rows.max()) - first + 1]
+        except OSError as error:
+            raise self._error(place, expected, str(error)) from error
+        if not np.isfinite(block).all():
+            raise self._error(place, expected, "others")
         return block[rows - first].astype(np.float32)
 
     def _file(self) -> h5py.File:

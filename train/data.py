@@ -122,7 +122,7 @@ class ClipSource:
         """Return one clip, its ``clip`` and ``weight`` at their defaults.
 
         ``rng`` is for ``random_move`` and ``joint_noise``, None in testing.  Raises ``ShardError``
-        naming shard and sample when what is stored cannot be read.
+        naming file and sample when what is stored cannot be read.
         """
         try:
             window = self.reader.window(sample, *view.span)
@@ -131,6 +131,7 @@ class ClipSource:
             rgb = self._frames(sample, window, view) if self.pictures else None
             if not np.isfinite(window.joints).all():
                 raise ValueError("joints that are no finite numbers")
+            context = self._read_context(sample, view.span)
         # A shard damaged since it was planned may have fewer frames than the manifest says.
         except (ShardError, ValueError, IndexError, OSError) as error:
             raise self._explain(sample, error) from error
@@ -138,7 +139,7 @@ class ClipSource:
             joints=self._joints(window, view, rng),
             present=self._extend(torch.from_numpy(window.present != 0)),
             rgb=rgb,
-            context=self._read_context(sample, view.span),
+            context=context,
             label=int(self.reader.labels[sample]),
             sample=sample,
         )
@@ -154,7 +155,9 @@ class ClipSource:
         if config.random_move and rng is not None:
             joints = transforms.move_joints(joints, seen, rng)
         if config.joint_noise and rng is not None:
-            joints = augment.add_noise(joints, seen, layout, config.joint_noise, rng)
+            # Of a stream of its own, which no move is drawn from.
+            noise_rng = rng.spawn(1)[0]
+            joints = augment.add_noise(joints, seen, layout, config.joint_noise, noise_rng)
         if view.mirror and config.flip == "both":
             joints = transforms.mirror_joints(joints, layout)
         # The disk is time first, the network is channels first: (T, M, V, C) to (C, T, V, M).

@@ -63,6 +63,16 @@ def test_switching_one_on_changes_no_other_draw(dataset):
     assert not torch.equal(plain.rgb, lit.rgb)
 
 
+def test_a_move_changes_no_noise(dataset):
+    still, moved = {}, {"random_move": True}
+    noises = [
+        read_clip(dataset, changes | NOISE).joints - read_clip(dataset, changes).joints
+        for changes in (still, moved)
+    ]
+    assert noises[0].any()
+    assert noises[0].numpy() == pytest.approx(noises[1].numpy(), abs=1e-6)
+
+
 def test_augmentation_leaves_the_draws_of_windows_and_moves_alone():
     with_it, without = np.random.default_rng(0), np.random.default_rng(0)
     draw_view(12, PLAIN, with_it)

@@ -110,6 +110,46 @@ def test_workers_read_context_too(dataset, tmp_path):
         assert torch.equal((batch.context[:, 0, 0, 0] / 100).floor().long(), batch.sample)
 
 
+def damage_rows_of_a(path):
+    """Let the rows 0 to 19, all of sample a, fail their checksum."""
+    with h5py.File(path, "r+") as file:
+        values = file["data"][()]
+        del file["data"]
+        file.create_dataset("data", data=values, chunks=(20, K, M), fletcher32=True)
+        offset = file["data"].id.get_chunk_info(0).byte_offset
+    with path.open("r+b") as raw:
+        raw.seek(offset)
+        raw.write(b"damage")
+
+
+def spoil_rows_of_a(path):
+    with h5py.File(path, "r+") as file:
+        file["data"][3, 1, 2] = np.nan
+
+
+@pytest.mark.parametrize("spoil", [damage_rows_of_a, spoil_rows_of_a])
+def test_features_that_cannot_be_used_are_named(dataset, tmp_path, spoil):
+    path = write(tmp_path / "features.h5")
+    spoil(path)
+    clips = clips_with(EvalClips, dataset, path)
+    sentence = r"features\.h5: sample a, rows 0 to 15: expected finite numbers"
+    with pytest.raises(ShardError, match=sentence):
+        clips[0]
+    assert clips[3].sample == 1
+
+
+def test_a_sample_without_usable_features_can_be_skipped(dataset, tmp_path):
+    path = write(tmp_path / "features.h5")
+    spoil_rows_of_a(path)
+    config = DataConfig(context_file=str(path), clip_length=33)
+    options = LoaderOptions(batch_size=5, skip_bad=True)
+    (batch,) = make_train_loader(dataset, range(5), config, options)[0]
+    assert dict(zip(batch.sample.tolist(), batch.weight.tolist(), strict=True)) == {
+        0: 0, 1: 1, 2: 1, 3: 1, 4: 1
+    }  # fmt: skip
+    assert batch.context.isfinite().all()
+
+
 def test_an_open_file_is_not_sent(dataset, tmp_path):
     context = ContextFile(write(tmp_path / "features.h5"), DatasetReader(dataset), [0])
     context.read(0, np.arange(2))
