@@ -41,6 +41,13 @@ def test_the_matrix_tells_each_cell_and_can_be_sorted(open_report, training_page
     assert told.inner_text() == "true sit, answered sit: 0 of 1 (0\u00a0%)"
 
 
+def test_the_matrix_has_no_more_pixels_than_the_screen(open_report, training_page):
+    """Or a browser would leave out pixels to make it fit, and classes with them."""
+    page = open_report(training_page, viewport={"width": 390, "height": 800})
+    fits = "canvas => canvas.width <= canvas.clientWidth * devicePixelRatio"
+    assert page.locator("#confusion-matrix").evaluate(fits)
+
+
 def test_a_pressed_row_of_the_matrix_lists_what_its_class_was_answered(open_report, training_page):
     page = open_report(training_page)
     listed = page.locator("#confused .bar")

@@ -1,6 +1,5 @@
 // The confusion matrix on a canvas: rows are true classes, readable cell by cell.
 
-const MATRIX_PX = 760;
 const MOST_CELL_PX = 72;
 const MOST_CONFUSED = 30;
 // Of small cells a faint one could not be seen.
@@ -65,13 +64,13 @@ class Matrix {
 
   sort(order) {
     this.shown = this.answers.list(order);
+    this.canvas.style.setProperty("max-width", `${MOST_CELL_PX * this.shown.length}px`);
     // Whole pixels a cell, and none more than the screen has: a browser that leaves out pixels to
     // make it fit would leave out classes.
-    const pixels = (this.canvas.clientWidth || MATRIX_PX) * devicePixelRatio;
+    const pixels = this.canvas.clientWidth * devicePixelRatio;
     this.cell = Math.max(1, Math.floor(pixels / this.shown.length));
     this.canvas.width = this.canvas.height = this.cell * this.shown.length;
     this.row = this.column = 0;
-    this.canvas.style.setProperty("max-width", `${MOST_CELL_PX * this.shown.length}px`);
     this.draw();
   }
 
