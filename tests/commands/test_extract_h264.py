@@ -80,6 +80,23 @@ def test_a_turned_video_is_stored_turned(tmp_path):
     assert np.abs(pictures[0][middles] - pictures[1][middles]).max() <= 4
 
 
+def test_a_real_recording_takes_a_tenth_of_the_room(samples_dir, tmp_path):
+    n_bytes, pictures = [], []
+    for codec in ("jpeg", "h264"):
+        folders = ("--skeletons", samples_dir / "ntu_skeleton", "--videos", samples_dir / "ntu_rgb")
+        options = ("--out", tmp_path / codec, "--codec", codec, "--jobs", 1, "--allow", "all")
+        assert in_process("extract-ntu", *folders, *options).status == 0
+        with DatasetReader(tmp_path / codec) as data:
+            window = data.sample(0)
+        n_bytes.append(sum(map(len, window.frames.stored)))
+        pictures.append(window.pictures().astype(np.float32))
+    assert n_bytes[0] > 10 * n_bytes[1]
+    jpeg, coded = pictures
+    loss = np.mean((jpeg - coded) ** 2)
+    assert 10 * np.log10(255**2 / loss) > 39
+    assert loss < min(np.mean((jpeg[1:] - coded[:-1]) ** 2), np.mean((jpeg[:-1] - coded[1:]) ** 2))
+
+
 def test_what_decides_the_bytes_is_told(built):
     parameters = read_dataset_info(built).parameters
     assert (parameters["codec"], parameters["crf"]) == ("h264", 20)
