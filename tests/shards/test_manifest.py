@@ -98,3 +98,18 @@ def test_a_manifest_without_a_column_is_refused(tmp_path, column):
     manifest_frame([OK_ROW], []).drop(columns=column).to_parquet(tmp_path / "manifest.parquet")
     with pytest.raises(ShardError, match=f"columns: expected a column {column}, found none"):
         read_manifest(tmp_path)
+
+
+def test_of_some_columns_nothing_else_is_read(tmp_path):
+    write_manifest(
+        manifest_frame([{"sample_id": "a", "status": "ok", "label": 1}], ["x"]), tmp_path
+    )
+    whole = read_manifest(tmp_path)
+    part = read_manifest(tmp_path, ["label", "split_x"])
+    pd.testing.assert_frame_equal(part, whole[["label", "split_x"]])
+
+
+def test_a_column_asked_for_that_is_not_there_is_named(tmp_path):
+    write_manifest(manifest_frame([], []), tmp_path)
+    with pytest.raises(ShardError, match="columns: expected a column split_x, found none"):
+        read_manifest(tmp_path, ["split_x"])

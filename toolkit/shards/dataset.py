@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,8 +86,7 @@ class DatasetReader:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.info = read_dataset_info(self.folder)
-        manifest = read_manifest(self.folder)
-        usable = manifest[manifest["status"] == OK].reset_index(drop=True)
+        usable = self._read_usable(_NUMBERS)
         numbers = {c: _whole_numbers(self.folder, usable[c]) for c in _NUMBERS}
         self._shard, self._row, self.labels, self.n_frames = (numbers[c] for c in _NUMBERS)
         self._open: OrderedDict[int, ShardReader] = OrderedDict()
@@ -111,7 +110,10 @@ class DatasetReader:
     @cached_property
     def samples(self) -> "pd.DataFrame":
         """The manifest rows of the usable samples; row i is sample i of this reader."""
-        manifest = read_manifest(self.folder)
+        return self._read_usable(None)
+
+    def _read_usable(self, columns: Sequence[str] | None) -> "pd.DataFrame":
+        manifest = read_manifest(self.folder, columns and ["status", *columns])
         return manifest[manifest["status"] == OK].reset_index(drop=True)
 
     def subset(self, split: str, subset: str) -> NDArray[np.intp]:
@@ -122,10 +124,7 @@ class DatasetReader:
         if split not in self.info.splits:
             raise ValueError(f"{self.folder} offers the splits {self.info.splits}, not {split!r}")
         name = SPLIT_PREFIX + split
-        if name not in self.samples.columns:
-            path = self.folder / MANIFEST_FILE
-            raise ShardError(path, "columns", expected=f"a column {name}", found="none")
-        column = self.samples[name]
+        column = self._read_usable([name])[name]
         return np.flatnonzero((column == subset).fillna(False).to_numpy(bool))
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Parquet tables that may come from strangers: claims are checked before anything is decoded."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,13 @@ MAX_CELLS = 250_000_000
 MAX_TEXT_BYTES = 1 << 30
 
 
-def read_table(path: Path, what: str) -> Any:
+def read_table(
+    path: Path, what: str, needed: Collection[str] = (), columns: Collection[str] | None = None
+) -> Any:
     """Return a ``pyarrow.Table`` of flat columns whose text is plain; no row may cost under a byte.
 
-    Raises ``ShardError``: not a Parquet file, damaged, or claims that do not fit in memory.
+    The file must have the columns ``needed``; of those it has only ``columns`` are read.  Raises
+    ``ShardError``: not a Parquet file, damaged, or claims that do not fit in memory.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -30,8 +33,12 @@ def read_table(path: Path, what: str) -> Any:
         size = _check_size(path)
         with parquet.ParquetFile(path) as file:
             text = _check_claims(path, file, size)
+            names = file.schema_arrow.names
+        missing = [name for name in (*needed, *(columns or ())) if name not in names]
+        if missing:
+            raise ShardError(path, "columns", expected=f"a column {missing[0]}", found="none")
         with parquet.ParquetFile(path, read_dictionary=text) as file:
-            table = file.read()
+            table = file.read(None if columns is None else list(columns))
         table.validate()
         return _spell_out(path, table)
     except FileNotFoundError as error:
