@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 TEXTS = [name for name, target in TARGETS.items() if not target.binary]
-BINARIES = {"manifest": 150, "plan": 200, "shard": 100, "picture": 1000, "video": 60}
+BINARIES = {"manifest": 150, "plan": 200, "shard": 100, "group": 500, "picture": 1000, "video": 60}
 
 
 @pytest.fixture(scope="module")
