@@ -26,6 +26,8 @@ from train.sampling import Key, Span
 
 # So many others are tried in place of one that cannot be read.
 N_TRIES = 16
+# Branches of a clip's random stream: switching one on changes no other's draws.
+_CHANGES, _NOISE = 0, 1
 
 Numbers = Sequence[int] | NDArray[np.integer]
 
@@ -74,7 +76,7 @@ def draw_view(n_frames: int, config: DataConfig, rng: np.random.Generator) -> Vi
     # Of a stream of their own: switching them on moves no window and no crop.
     changes = UNCHANGED
     if config.brightness or config.contrast or config.drop_second:
-        changes = augment.draw_augmentation(config, rng.spawn(1)[0])
+        changes = augment.draw_augmentation(config, sampling.branch_rng(rng, _CHANGES))
     return View(span, fixed[config.crop], scale, mirror, changes)
 
 
@@ -155,8 +157,7 @@ class ClipSource:
         if config.random_move and rng is not None:
             joints = transforms.move_joints(joints, seen, rng)
         if config.joint_noise and rng is not None:
-            # Of a stream of its own, which no move is drawn from.
-            noise_rng = rng.spawn(1)[0]
+            noise_rng = sampling.branch_rng(rng, _NOISE)
             joints = augment.add_noise(joints, seen, layout, config.joint_noise, noise_rng)
         if view.mirror and config.flip == "both":
             joints = transforms.mirror_joints(joints, layout)

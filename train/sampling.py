@@ -67,6 +67,19 @@ def item_rng(seed: int, epoch: int, sample: int) -> np.random.Generator:
     return np.random.default_rng([_ITEM_STREAM, seed, epoch, sample])
 
 
+def branch_rng(rng: np.random.Generator, number: int) -> np.random.Generator:
+    """Return a stream beside a generator's own, whatever was drawn from that or branched off it.
+
+    Raises ``ValueError`` for a generator that was not made from a seed.
+    """
+    seed = rng.bit_generator.seed_seq
+    if not isinstance(seed, np.random.SeedSequence):
+        raise ValueError(f"a stream is branched off a seeded generator, not off {seed!r}")
+    return np.random.default_rng(
+        np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, number))
+    )
+
+
 def _iterate_keys(
     epoch: int, samples: NDArray[np.int64], padding: NDArray[np.int64]
 ) -> Iterator[Key]:
