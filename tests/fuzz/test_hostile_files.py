@@ -27,6 +27,7 @@ from toolkit.readers.openpose_json import read_openpose_file
 from toolkit.readers.video import VideoReader
 from toolkit.shards import ShardReader, read_dataset_info, read_manifest
 from toolkit.shards.codec import decode_picture, encode_picture
+from toolkit.shards.manifest import COLUMNS
 from toolkit.shards.sidecar import read_sidecar
 
 DIGITS = "9" * 5000
@@ -276,7 +277,7 @@ def test_a_manifest_of_more_rows_than_bytes(tmp_path, made, codec):
 def test_a_manifest_that_repeats_a_long_word(tmp_path):
     words = pa.array(["x" * 1_000_000, "y"])
     column = pa.DictionaryArray.from_arrays(pa.array([0] * 5000 + [1], pa.int32()), words)
-    table = pa.table({"sample_id": column, "n": pa.array(range(5001))})
+    table = pa.table(dict.fromkeys(COLUMNS, pa.array(range(5001))) | {"detail": column})
     folder = write_table(tmp_path, table, compression="none")
     assert "bytes of text, found 5000000001" in refusal(ShardError, read_manifest, folder)
 

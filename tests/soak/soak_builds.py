@@ -12,7 +12,7 @@ from random import Random
 from soak_ledger import SoakLedger
 from soak_processes import BLOWS, Command
 
-CTXTOOL = [sys.executable, "-c", "from toolkit.cli import main; main()"]
+CTXTOOL = [sys.executable, "-c", "from toolkit.entry import main; main()"]
 N_TRAIN, N_TEST = 24, 8
 
 
