@@ -7,6 +7,7 @@ from typing import Any
 
 from toolkit.build.options import BuildOptions
 from toolkit.build.run import BuildSettings, plan_build, run_build
+from toolkit.datasets.ntu import NtuName, parse_ntu_name
 from toolkit.errors import CtxtoolError
 from toolkit.readers.openpose_json import SCALES
 from toolkit.samples import DataSet, Sample
@@ -99,6 +100,7 @@ def extract_recording(
     not known and stands as the first.  Raises ``CtxtoolError`` with the reason why it cannot be
     used.
     """
+    _check_names(recording)
     layout, class_names = kind
     sample = Sample(
         sample_id=recording.poses.stem,
@@ -115,3 +117,25 @@ def extract_recording(
     if row["status"] != OK:
         raise CtxtoolError(f"{recording.poses} cannot be used ({row['status']}): {row['detail']}")
     return DatasetReader(out)
+
+
+def _check_names(recording: Recording) -> None:
+    """Refuse poses and a video that bear the names of two recordings of NTU RGB+D.
+
+    Two recordings of about the same length cannot be told apart by their frames.
+    """
+    if recording.video is None:
+        return
+    named = [_find_ntu_name(path) for path in (recording.poses, recording.video)]
+    if None not in named and named[0] != named[1]:
+        raise CtxtoolError(
+            f"{recording.poses} is of recording {named[0]} and {recording.video} of {named[1]}:"
+            " give the video of these poses (or rename one that is)"
+        )
+
+
+def _find_ntu_name(path: Path) -> NtuName | None:
+    try:
+        return parse_ntu_name(path.stem.removesuffix("_rgb"))
+    except ValueError:
+        return None

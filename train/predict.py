@@ -145,7 +145,9 @@ def _render(prediction: Prediction, reader: DatasetReader, video: Path | None, p
     with reader:
         frames = iterate_frames(prediction, reader.sample(0), reader.info.layout, video)
         fps = read_rate(video, prediction)
-        write_atomically(path, lambda aside: write_video(aside, frames, H264, fps))
+        written: list[int] = []
+        write_atomically(path, lambda aside: written.append(write_video(aside, frames, H264, fps)))
+    log.info("wrote %s, %d frames", path, written[0])
 
 
 def _check_usage(given: Mapping[str, Any]) -> None:
@@ -221,6 +223,7 @@ def predict(run: Path, json_file: Path | None, *, overwrite: bool, **given: Any)
             sources = {"run": run.name, "checkpoint": loaded.checkpoint.name}
             sources |= {"poses": str(given["poses"]), "video": str(given["video"] or "")}
             write_json(json_file, sources | prediction_to_json(prediction))
+            log.info("wrote %s", json_file)
 
     options = PredictionOptions(given["stride"], given["render"], show)
     with TemporaryDirectory(prefix="ctxtool-") as aside:

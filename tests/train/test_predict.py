@@ -233,9 +233,11 @@ def test_a_frame_belongs_to_the_clip_whose_middle_is_nearest(frame, clip):
     assert made_prediction().clip_at(frame) == clip
 
 
-def test_a_video_is_drawn_frame_by_frame(loaded, raw, tmp_path):
+def test_a_video_is_drawn_frame_by_frame(loaded, raw, tmp_path, caplog):
     options = PredictionOptions(stride=4, render=tmp_path / "out.mp4")
-    predict_recording(loaded, recording(raw, 4), options)
+    with caplog.at_level("INFO", "train.predict"):
+        predict_recording(loaded, recording(raw, 4), options)
+    assert f"wrote {options.render}, 22 frames" in caplog.messages
     with av.open(str(options.render)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     # 64x48 pixels enlarged to 480x360, and a line of 26 pixels for each of three classes.
@@ -270,6 +272,26 @@ def test_video_and_poses_that_do_not_belong_together_are_told(loaded, raw, tmp_p
     video = write_video(tmp_path / "a.mp4", textured_pictures(3))
     with pytest.raises(TrainError, match=r"misaligned.*18 pose frames, 3 video frames"):
         predict_recording(loaded, Recording(raw / "r0.skeleton", video))
+
+
+@pytest.mark.parametrize(
+    ("poses", "video", "told"),
+    [
+        ("S001C001P001R001A003", "S001C001P001R001A003_rgb", None),
+        ("S001C001P001R001A003", "S017C002P031R001A001_rgb", "A003 and .* of S017C002P031R001A001"),
+        ("S001C001P001R001A003", "S001C002P001R001A003", "A003 and .* of S001C002P001R001A003"),
+        ("S001C001P001R001A003", "holiday", None),
+    ],
+)
+def test_names_of_two_recordings_are_told(loaded, raw, tmp_path, poses, video, told):
+    pair = Recording(tmp_path / f"{poses}.skeleton", tmp_path / f"{video}.mp4")
+    pair.poses.symlink_to(raw / "r0.skeleton")
+    pair.video.symlink_to(raw / "r0.mp4")
+    if told is None:
+        assert predict_recording(loaded, pair).n_frames == 18
+        return
+    with pytest.raises(TrainError, match=told):
+        predict_recording(loaded, pair)
 
 
 def test_a_context_file_is_told(loaded, raw):
