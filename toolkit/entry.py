@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 _SAID = b"interrupted; nothing has begun\n"
 _EXIT_INTERRUPTED = 130
@@ -19,8 +20,8 @@ def main() -> None:
         if heeded:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         run()
-    except KeyboardInterrupt:  # Before the command line looks for it.
-        _end()
+    except KeyboardInterrupt:  # Before the command line looks for it, or a second one after.
+        sys.exit(_EXIT_INTERRUPTED)
 
 
 def _end(*_: object) -> None:

@@ -309,6 +309,15 @@ def test_processes_killed_at_their_start_again_and_again_end_the_build(raw, tmp_
     assert (tmp_path / "mark").read_bytes() == b"..."
 
 
+def test_a_process_that_never_starts_is_given_up(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(isolation, "_CODE", "import signal; signal.pause()")
+    monkeypatch.setattr(isolation, "_START_S", 0.02)
+    limits = SampleLimits(timeout_s=0.01)
+    with pytest.raises(CtxtoolError, match=r"has not started within 0\.02 s"):
+        build_shard(work(raw, tmp_path, limits=limits))
+    assert not isolation._kept.process.is_alive
+
+
 def test_a_process_killed_between_two_shards_is_replaced(raw, tmp_path, caplog):
     build_shard(work(raw, tmp_path / "one"))
     child = isolation._kept.process._child
@@ -327,8 +336,10 @@ def test_one_process_serves_shard_after_shard(raw, tmp_path):
 
 def test_whoever_waits_for_nobody_ends_a_hung_decoder(raw, tmp_path, harmful, monkeypatch):
     harmful(b="hang")
-    monkeypatch.setattr(isolation, "_SLICE_S", 0.01)
     task = work(raw, tmp_path / "out", owner=os.getppid())
+    first = work(raw, tmp_path / "first", owner=os.getppid())
+    build_shard(dataclasses.replace(first, samples=first.samples[:1]))
+    monkeypatch.setattr(isolation, "_SLICE_S", 0.01)
     asked = iter([os.getppid()] * 5)
     monkeypatch.setattr(os, "getppid", lambda: next(asked, 1))
     with pytest.raises(OwnerGoneError):

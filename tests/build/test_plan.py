@@ -229,13 +229,29 @@ def test_every_option_is_tried():
 
 @pytest.mark.parametrize("name", OTHER_OPTIONS)
 def test_another_option_is_refused_by_name(raw, name):
-    made_with = replace(OPTIONS, source="openpose")
+    codec = "h264" if name in ("crf", "encoder") else "jpeg"
+    made_with = replace(OPTIONS, source="openpose", codec=codec)
     old = make_plan(data_set(raw["a"]), made_with)
     options = replace(made_with, **{name: OTHER_OPTIONS[name]})
     before, now = getattr(made_with, name), OTHER_OPTIONS[name]
     expected = f"built with {name.replace('_', ' ')} {before}, now it is {now}: choose another"
     with pytest.raises(PlanError, match=expected):
         make_plan(data_set(raw["a"]), options, old)
+
+
+@pytest.mark.parametrize(("codec", "unused"), [("jpeg", ["crf", "encoder"]), ("h264", ["quality"])])
+def test_what_the_codec_does_not_ask_for_makes_no_other_data_set(raw, codec, unused):
+    made_with = replace(OPTIONS, codec=codec)
+    changed = replace(made_with, **{name: OTHER_OPTIONS[name] for name in unused})
+    old, new = (make_plan(data_set(raw["a"]), options) for options in (made_with, changed))
+    assert old.fingerprint == new.fingerprint
+    make_plan(data_set(raw["a"]), changed, old)
+
+
+def test_jpegs_are_known_by_what_was_known_before_there_was_a_choice(raw):
+    """Else a data set begun before would be made anew, days of decoding long."""
+    header = make_plan(data_set(raw["a"]), OPTIONS).header
+    assert not header.parameters().keys() & {"codec", "crf", "encoder"}
 
 
 @pytest.mark.parametrize(

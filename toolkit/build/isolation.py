@@ -41,6 +41,8 @@ _END_S = 10.0
 # It ends by itself after a longer idle time: never just when it is asked.
 _KEEP_S = IDLE_S - 30
 _MOST_STARTS = 3
+# Imports from a slow file server take long: more than a short --sample-timeout allows a picture.
+_START_S = 60.0
 _STOPS = {signal.SIGINT, signal.SIGTERM}
 # It computes in one thread; linear algebra would set aside 90 MiB for each core of the machine.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -86,7 +88,7 @@ class IsolatedSource:
         Raises what extracting in this process would raise, and beside it ``TimedOutError``, or a
         ``SampleProcessError`` after which the same sample is worth another try in a new process.
         """
-        process = self._process = _take_ready(self._order, self._process)
+        process = self._process = self._take_ready()
         try:
             process.send(planned)
             while not isinstance(message := self._receive(process, planned), Answer):
@@ -101,25 +103,35 @@ class IsolatedSource:
                 process.end()
             raise
 
+    def _take_ready(self) -> "_Process":
+        """Return a process that waits for a sample; one killed at its start is nothing."""
+        limit = self._limits.timeout_s and max(self._limits.timeout_s, _START_S)
+        n_starts = 0
+        while True:
+            process = _take(self._order, self._process)
+            try:
+                process.wait_ready(limit, self._still_wanted)
+                return process
+            except _StartError as error:
+                n_starts += 1
+                if n_starts == _MOST_STARTS or not error.was_killed:
+                    raise
+                logger.warning("%s; trying once more", error)
+
     def _receive(self, process: "_Process", planned: PlannedSample) -> "Answer | list[bytes]":
-        """Wait for a message; turns of waiting are counted, so time spent stopped is none."""
         limit = self._limits.timeout_s
-        turn, waited = min(_SLICE_S, limit or _SLICE_S), 0.0
-        while not process.has_message(turn):
-            self._still_wanted()
-            waited += turn
-            if limit and waited >= limit:
-                if process.waits_for_disk():
-                    raise OSError(
-                        errno.EIO,
-                        f"its disk or file server gives no answer within {limit:g} s"
-                        f" (recording {planned.sample_id})",
-                        planned.video.path or planned.poses.path,
-                    )
-                raise TimedOutError(
-                    f"{planned.sample_id}: no picture and no answer within {limit:g} s"
-                    " (--sample-timeout)"
+        if not process.wait_message(limit, self._still_wanted):
+            if process.waits_for_disk():
+                raise OSError(
+                    errno.EIO,
+                    f"its disk or file server gives no answer within {limit:g} s"
+                    f" (recording {planned.sample_id})",
+                    planned.video.path or planned.poses.path,
                 )
+            raise TimedOutError(
+                f"{planned.sample_id}: no picture and no answer within {limit:g} s"
+                " (--sample-timeout)"
+            )
         return process.receive()
 
 
@@ -160,18 +172,40 @@ class _Process:
         with suppress(OSError):  # As above.
             self._connection.send(planned)
 
-    def wait_ready(self) -> None:
-        """Wait until the process can take a sample; raises ``_StartError`` if it ends before."""
+    def wait_ready(self, limit: float, still_wanted: Callable[[], None]) -> None:
+        """Wait until the process can take a sample; raises ``_StartError`` if it ends before.
+
+        Raises ``CtxtoolError`` where it has not started in so many seconds.
+        """
         if self._is_ready:
             return
+        try:
+            if not self.wait_message(limit, still_wanted):
+                raise CtxtoolError(
+                    f"the process that reads recordings has not started within {limit:g} s: does"
+                    " the disk or file server of the installation give no answer?"
+                )
+        except BaseException:
+            self.end()
+            raise
         try:
             self._connection.recv()
         except (EOFError, OSError) as error:
             raise _StartError(self._wait_death()) from error
         self._is_ready = True
 
-    def has_message(self, seconds: float) -> bool:
-        return self._connection.poll(seconds)
+    def wait_message(self, limit: float, still_wanted: Callable[[], None]) -> bool:
+        """Wait for a message or the end of the process, 0 without limit; False if none came.
+
+        Turns of waiting are counted, so time spent stopped is none.
+        """
+        turn, waited = min(_SLICE_S, limit or _SLICE_S), 0.0
+        while not self._connection.poll(turn):
+            still_wanted()
+            waited += turn
+            if limit and waited >= limit:
+                return False
+        return True
 
     def receive(self) -> "Answer | list[bytes]":
         try:
@@ -271,21 +305,6 @@ def _take(order: Order, process: _Process | None = None) -> _Process:
 def _can_serve(process: _Process, order: Order) -> bool:
     is_free = process.is_alive and not (process.is_busy or process.is_idle)
     return is_free and process.order == order
-
-
-def _take_ready(order: Order, process: _Process | None) -> _Process:
-    """Return a process that waits for a sample; one killed from outside at its start is nothing."""
-    n_starts = 0
-    while True:
-        process = _take(order, process)
-        try:
-            process.wait_ready()
-            return process
-        except _StartError as error:
-            n_starts += 1
-            if n_starts == _MOST_STARTS or not error.was_killed:
-                raise
-            logger.warning("%s; trying once more", error)
 
 
 def _open_answer(answer: Answer, planned: PlannedSample, limits: SampleLimits) -> Extracted:

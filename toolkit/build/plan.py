@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from toolkit import __version__
+from toolkit.aligned import Codec
 from toolkit.build.options import BuildOptions
 from toolkit.build.plan_merge import merge_listing
 from toolkit.build.plan_table import (
@@ -30,6 +31,14 @@ from toolkit.shards.schema import FORMAT_VERSION
 from toolkit.skeleton import SkeletonLayout
 
 __all__ = ["NO_SHARD", "Plan", "PlanHeader", "PlannedSample", "Stamp", "make_plan"]
+
+
+# What only the other way of storing pictures asks for, and ``codec`` itself, so that a data set of
+# JPEGs that was begun before there was a choice is still the same one.
+_DECIDES_NOTHING: dict[Codec, tuple[str, ...]] = {
+    "jpeg": ("codec", "crf", "encoder"),
+    "h264": ("quality",),
+}
 
 
 def _scaler(options: BuildOptions) -> str:
@@ -54,13 +63,16 @@ class PlanHeader:
 
     def parameters(self) -> dict[str, Any]:
         """Return everything that, when it differs, makes other shards."""
+        options = self.options.to_dict()
+        for name in _DECIDES_NOTHING[self.options.codec]:
+            del options[name]
         return {
             "data set": self.name,
             "format version": self.format_version,
             "toolkit version": self.toolkit_version,
             "skeleton layout": self.layout.to_dict(),
             "class names": list(self.class_names),
-            **{k.replace("_", " "): v for k, v in self.options.to_dict().items()},
+            **{k.replace("_", " "): v for k, v in options.items()},
             "pictures scaled by": self.scaler,
         }
 
@@ -237,7 +249,8 @@ def _assign(table: pa.Table, first_shard: int, per_shard: int) -> pa.Table:
 
 
 def _refuse_other_parameters(old: PlanHeader, new: PlanHeader) -> None:
-    before, now = old.parameters(), new.parameters()
+    # The codec first: of what the other one needs there is nothing to compare.
+    before, now = ({"codec": header.options.codec} | header.parameters() for header in (old, new))
     for name in before | now:
         if before.get(name) != now.get(name):
             raise PlanError(
