@@ -21,6 +21,7 @@ from train.augment import UNCHANGED, Augmentation
 from train.batch import Clip
 from train.context_file import ContextFile
 from train.data_config import DataConfig
+from train.errors import TrainError
 from train.picture_cache import PictureCache
 from train.sampling import Key, Span
 
@@ -35,21 +36,27 @@ Numbers = Sequence[int] | NDArray[np.integer]
 def find_dataset(path: str | os.PathLike[str]) -> Path:
     """Return the data set folder that ``path`` is or, if it holds exactly one, that one.
 
-    Raises ``ShardError`` naming those it holds when there are several, or none.
+    Raises ``TrainError`` naming those it holds when there are several, or none.
     """
     folder = Path(path)
     if (folder / DATASET_FILE).is_file():
         return folder
-    found = sorted(inner.parent for inner in folder.glob(f"*/{DATASET_FILE}"))
+    found = list_datasets(folder)
     if len(found) == 1:
         return found[0]
-    there = folder.absolute()
-    told = f"{len(found)} of them, choose one: {', '.join(f.name for f in found)}"
-    if not found:
-        what = "no such folder" if not folder.exists() else "neither"
-        told = f"{what}; build one by ctxtool (extract-ntu, ... --out), or correct --shards"
-    expected = f"a data set ({there / DATASET_FILE}) or exactly one folder with one ({there / '*'})"
-    raise ShardError(there, "folder", expected=expected, found=told)
+    if found:
+        names = ", ".join(map(str, found))
+        raise TrainError(f"{folder} holds several data sets, name one of them: {names}")
+    what = f"no {DATASET_FILE} there or one below" if folder.is_dir() else "no such folder"
+    raise TrainError(
+        f"{folder}: expected a data set (a folder with {DATASET_FILE}), found {what}; build one by"
+        " ctxtool (extract-ntu, ... --out), or correct --shards"
+    )
+
+
+def list_datasets(folder: Path) -> list[Path]:
+    """Return the data set folders directly inside a folder."""
+    return sorted(inner.parent for inner in folder.glob(f"*/{DATASET_FILE}"))
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,13 @@ def _list_inputs(given: Mapping[str, Any]) -> list[Path]:
     return [path for path in map(Path, filter(None, named)) if path.exists()]
 
 
+class _PosesPath(click.Path):
+    """A path whose absence is told with what may stand there."""
+
+    def get_missing_message(self, *_: Any, **__: Any) -> str:
+        return "Give a .skeleton file, a folder of OpenPose files, a JSON file, or auto."
+
+
 def _check_poses(_context: click.Context, _option: click.Parameter, path: Path) -> Path:
     if path != AUTO and not path.exists():
         raise click.BadParameter(f"there is no file or folder {path}; auto takes them from --video")
@@ -176,7 +183,7 @@ def _check_poses(_context: click.Context, _option: click.Parameter, path: Path) 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--poses", type=click.Path(path_type=Path), required=True, callback=_check_poses,
+@click.option("--poses", type=_PosesPath(path_type=Path), required=True, callback=_check_poses,
               help="A .skeleton file, a folder of OpenPose files, a Kinetics-style JSON file, or"
               " auto: from the video.")  # fmt: skip
 @click.option("--video", type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -13,7 +13,7 @@ from toolkit.shards import DatasetReader, read_dataset_info
 from train.command_line import run_command, set_up_logging
 from train.config import CHOICES as SETTINGS
 from train.config import TrainConfig, choose_recipe, list_recipes, parse_assignments, read_recipe
-from train.data import find_dataset
+from train.data import find_dataset, list_datasets
 from train.distributed import is_main
 from train.dry_run import describe_job
 from train.errors import Interrupted, TrainError
@@ -147,7 +147,10 @@ def make_job(request: Request) -> Job:
         dataset = find_dataset(request.shards or find_run_dataset(saved))
         return Job(_change(_read_config(saved), request.changes), dataset, saved.path, resume=True)
     if request.shards is None:
-        raise click.UsageError("say where the data set lies: --shards FOLDER")
+        # Where the extracting commands put them.
+        there = " or ".join(str(folder) for folder in list_datasets(Path("out")))
+        such = f", such as {there}" if there else ""
+        raise click.UsageError(f"say where the data set lies: --shards FOLDER{such}")
     dataset = find_dataset(request.shards)
     info = read_dataset_info(dataset)
     recipe = request.recipe

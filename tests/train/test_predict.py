@@ -328,6 +328,12 @@ def test_the_command_tells_and_writes(run, raw, tmp_path):
     assert call_predict(run, *poses_of(raw, "r4"), "--json", out, "--overwrite").exit_code == 0
 
 
+def test_forgotten_poses_are_told_with_what_they_may_be(run):
+    ran = call_predict(run)
+    assert ran.exit_code == 2
+    assert "Missing option '--poses'. Give a .skeleton file" in ran.output
+
+
 def poses_of(raw, name):
     return "--poses", raw / f"{name}.skeleton", "--video", raw / f"{name}.mp4"
 

@@ -193,6 +193,15 @@ def test_mistakes_are_one_sentence(mistaken, arguments, status, message):
     assert "Traceback" not in found[1]
 
 
+def test_a_forgotten_data_set_is_offered(tiny_dataset, tmp_path, monkeypatch, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "made").symlink_to(tiny_dataset)
+    monkeypatch.chdir(tmp_path)
+    status, said = run_main(monkeypatch, capsys)
+    assert status == 2
+    assert "--shards FOLDER, such as out/made" in said
+
+
 def test_skeleton_only_shards_ask_for_another_system(tmp_path, monkeypatch, capsys):
     folder = write_tiny_dataset(tmp_path / "data", pictures=False)
     arguments = ["--shards", folder, *tiny_arguments(), "--out", tmp_path / "run"]
