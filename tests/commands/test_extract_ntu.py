@@ -166,6 +166,7 @@ def test_a_video_that_turns_up_later_is_taken_in(raw):
     assert (early.status, late.status) == (3, 0)
     assert early.out.startswith(f"{out}: 3 planned = 2 ok + 1 missing_video")
     assert late.out.startswith(f"{out}: 3 planned = 3 ok")
+    assert late.out.endswith("\nmade now: 1, done before: 2\n")
     assert {name: shards(out)[name] for name in before} == before
 
 
@@ -259,7 +260,29 @@ def test_the_exit_depends_on_what_the_user_allows(raw, allowed, status):
 def test_what_must_be_allowed_is_said(raw):
     (raw / f"{TEST}_rgb.avi").unlink()
     ran, out = extract(raw)
-    assert f"(ctxtool inspect {out}). To accept this, add: --allow missing_video\n" in ran.err
+    assert ran.err.startswith("2 of 3 planned recordings are stored and usable; ")
+    assert f"(ctxtool inspect {out}), the first {TEST}: missing_video. " in ran.err
+    assert ran.err.endswith(" To accept this, add: --allow missing_video\n")
+
+
+def test_a_repeated_command_says_that_nothing_was_left(raw):
+    first, _ = extract(raw)
+    again, _ = extract(raw)
+    assert again.out == f"{first.out}nothing was left to do: every recording was done before\n"
+
+
+def test_another_default_split_is_said(raw):
+    extract(raw, "--split", "xsub")
+    ran, _ = extract(raw, "--split", "xview")
+    assert "\nthe default split was xsub and is xview now\n" in ran.out
+
+
+def test_a_report_older_than_its_data_is_said(raw):
+    _, out = extract(raw, "--limit", 1)
+    (out / "report.html").touch()
+    ran, _ = extract(raw)
+    assert f"{out / 'report.html'} shows earlier data; anew: ctxtool report {out}\n" in ran.out
+    assert "shows earlier data" not in extract(raw)[0].out
 
 
 def test_no_data_is_one_paragraph_with_a_way_out(tmp_path):

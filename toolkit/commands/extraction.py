@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from toolkit.commands.outcome import Before, read_default_split, refuse_failures, report_build
 from toolkit.commands.progress import SampleBar
 from toolkit.errors import REASONS, DataNotFoundError
 
 if TYPE_CHECKING:
-    from toolkit.build.ledger import Ledger
     from toolkit.build.options import BuildOptions
     from toolkit.build.parts import Part
-    from toolkit.build.plan import Plan
     from toolkit.build.run import BuildSettings
     from toolkit.samples import DataSet
 
 logger = logging.getLogger(__name__)
 
-EXIT_NOT_ALL_OK = 3
 # Below it no decoder starts.
 _LEAST_MEMORY_MIB = 256
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -301,9 +299,10 @@ def _extract_whole(data: "DataSet", options: "BuildOptions", run: RunChoices) ->
     settings = run.settings()
     with locked(run.out):
         plan = plan_build(data, options, settings)
+        split_before = read_default_split(run.out)
         with SampleBar(len(plan)) as progress:
             ledger = run_build(plan, settings, progress.update)
-    report_build(run.out, plan, ledger, run.allow)
+    report_build(run.out, plan, ledger, run.allow, Before(progress.n_before, split_before))
 
 
 def _extract_part(data: "DataSet", options: "BuildOptions", run: RunChoices, part: "Part") -> None:
@@ -319,34 +318,3 @@ def _extract_part(data: "DataSet", options: "BuildOptions", run: RunChoices, par
     click.echo(f"{run.out}: part {part} is done: {ledger}")
     click.echo(f"when all parts are done: ctxtool finalize {run.out}")
     refuse_failures(run.out, ledger, run.allow)
-
-
-def report_build(out: Path, plan: "Plan", ledger: "Ledger", allow: tuple[str, ...]) -> None:
-    """Tell what became of a finished build; exits with 3 as ``refuse_failures`` does."""
-    click.echo(f"{out}: {ledger}")
-    _report_split(out, plan)
-    refuse_failures(out, ledger, allow)
-
-
-def refuse_failures(out: Path, ledger: "Ledger", allow: tuple[str, ...]) -> None:
-    """Exit with 3 when recordings failed for a reason that is not allowed."""
-    refused = ledger.not_allowed(allow)
-    if refused:
-        options = " ".join(f"--allow {reason}" for reason in refused)
-        click.echo(
-            f"Not all planned recordings are usable; each has its reason in the manifest"
-            f" (ctxtool inspect {out}). To accept this, add: {options}",
-            err=True,
-        )
-        raise SystemExit(EXIT_NOT_ALL_OK)
-
-
-def _report_split(out: Path, plan: "Plan") -> None:
-    from toolkit.shards import OK, SPLIT_PREFIX, read_manifest
-
-    split = plan.header.default_split
-    manifest = read_manifest(out)
-    usable = manifest[manifest["status"] == OK]
-    counts = usable[SPLIT_PREFIX + split].value_counts()
-    parts = ", ".join(f"{subset} {n}" for subset, n in sorted(counts.items(), reverse=True))
-    click.echo(f"split {split}: {parts or 'no usable sample'}")

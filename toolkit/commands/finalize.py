@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from toolkit.commands.extraction import ALLOW, EXISTING_FOLDER, report_build
+from toolkit.commands.extraction import ALLOW, EXISTING_FOLDER
+from toolkit.commands.outcome import report_build
 
 
 @click.command()

@@ -31,12 +31,13 @@ class CountBar:
 
 
 class SampleBar(CountBar):
-    """Counts samples, and failures among them."""
+    """Counts samples, failures among them, and ``n_before`` that were done when it began."""
 
     def __init__(self, n_samples: int) -> None:
         super().__init__("sample", n_samples)
         self._n_failed = 0
         self._started = False
+        self.n_before = 0
 
     def __enter__(self) -> "SampleBar":
         return self
@@ -47,7 +48,7 @@ class SampleBar(CountBar):
 
         if not self._started:
             # What an earlier run did says nothing of the rate of this one.
-            self._bar.initial = len(rows)
+            self._bar.initial = self.n_before = len(rows)
             self._started = True
         self._n_failed += len(rows) - rows.count()[OK]
         self._bar.set_postfix(failed=self._n_failed, refresh=False)
