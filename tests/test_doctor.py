@@ -112,15 +112,6 @@ def test_memory_is_measured_by_the_cores_that_jobs_takes(monkeypatch):
     assert machine.check_memory(3 * GIB).problem == ""
 
 
-def test_what_a_container_read_and_may_drop_is_free_memory(tmp_path, monkeypatch):
-    stat = f"anon {100 * MIB}\ninactive_file {300 * MIB}\nactive_file {50 * MIB}\n"
-    files = {"max": str(500 * MIB), "current": str(450 * MIB), "stat": stat}
-    for name, text in files.items():
-        (tmp_path / f"memory.{name}").write_text(text)
-    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
-    assert machine.read_memory() == 350 * MIB
-
-
 def test_few_open_files_are_told():
     assert "ulimit -n 4096" in machine.check_open_files(256).problem
 

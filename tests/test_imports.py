@@ -21,6 +21,8 @@ BEYOND_THE_CONTRACT = {
     # The pages of train look and play as that of ctxtool report: docs/choices.md.
     "train.report_page": ["toolkit.page"],
     "train.run_story": ["toolkit.page"],
+    # What is free for decoded pictures is what ctxtool doctor tells.
+    "train.picture_cache": ["toolkit.memory"],
     "train.predict": [
         "toolkit.errors",
         "toolkit.poses.estimate",

@@ -63,6 +63,8 @@ def _train(folder: RunFolder, prepared: Prepared, trainer: Trainer, *, resume: b
     world = trainer.world
     _set_up_torch(prepared.config)
     resumed = resume and trainer.resume()
+    # Before the folder is opened: what is refused here begins anew, with other settings.
+    trainer.keep_pictures()
     if world.is_main:
         _open_folder(folder, prepared, world)
     _tell_start(trainer, resumed)

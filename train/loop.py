@@ -28,7 +28,7 @@ from train.errors import CheckpointError, DivergedError, Interrupted
 from train.files import RunFolder
 from train.learner import Learner
 from train.metrics import N_COLUMNS, Tally
-from train.prepare import Prepared, make_loaders
+from train.prepare import Prepared, keep_pictures, make_loaders
 from train.progress import Progress
 from train.recorder import Recorder
 from train.schedule import rate_factor
@@ -98,6 +98,16 @@ class Trainer:
                 f"the ranks find different checkpoints in {self.folder.path} ({told}): the run"
                 " folder must lie on a disk that all machines share"
             )
+
+    def keep_pictures(self) -> None:
+        """Decode all pictures where the settings ask for it and an epoch is left; before ``run``.
+
+        Raises ``TrainError`` where they do not fit, ``Interrupted`` when a signal came.
+        """
+        if self.config.run.cache == "off" or self.progress.epoch == self.config.optim.epochs:
+            return
+        cache = keep_pictures(self.prepared, self.world, self.stop)
+        self.loader, self.sampler, self.validation = make_loaders(self.prepared, self.world, cache)
 
     def run(self) -> Progress:
         """Train to the end; raises ``Interrupted`` after saving when a signal came."""

@@ -6,15 +6,15 @@ import mmap
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from multiprocessing import reduction
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.memory import read_free_memory
 from toolkit.shards import DatasetReader, ShardError
 from train.errors import TrainError
 
@@ -78,24 +78,44 @@ def _receive(sent: Any, places: dict[int, Place]) -> PictureCache:
     return PictureCache(sent.detach(), places)
 
 
-def fill_cache(reader: DatasetReader, samples: Numbers, *, copies: int = 1) -> PictureCache:
-    """Decode every frame of the samples; ``copies`` processes of this machine do the same.
+def refuse_lack_of_room(
+    reader: DatasetReader,
+    samples: Numbers,
+    *,
+    copies: int = 1,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
+    """Raise ``TrainError`` unless ``copies`` of all pictures fit, before any of them is written.
+
+    ``stopped`` ends it early, without a verdict.
+    """
+    n_bytes = 0
+    for sample in _numbers(samples):
+        if stopped():
+            return
+        n_bytes += _measure(reader, sample)
+    refuse_too_large(copies * n_bytes, len(samples))
+
+
+def fill_cache(
+    reader: DatasetReader, samples: Numbers, *, stopped: Callable[[], bool] = lambda: False
+) -> PictureCache:
+    """Decode every frame of the samples; ``stopped`` ends it early, with those before.
 
     A sample that cannot be read is not kept: whoever wants it reads its shard and is told there.
-    Raises ``TrainError`` where the pictures do not fit.
+    Raises ``TrainError`` where the pictures cannot be written.
     """
-    begin = time.monotonic()
-    numbers = np.asarray(samples).tolist()
-    refuse_too_large(copies * sum(_measure(reader, sample) for sample in numbers), len(numbers))
+    wanted = takewhile(lambda _: not stopped(), _numbers(samples))
     with tempfile.TemporaryFile(prefix="pictures-") as file:
-        places = _write(reader, numbers, file)
-        cache = PictureCache(os.dup(file.fileno()), places)
-    told = (len(cache), cache.n_bytes / GIGA, time.monotonic() - begin)
-    log.info("the pictures of %d samples are kept decoded: %.2f GB, in %.0f s", *told)
-    return cache
+        places = _write(reader, wanted, file)
+        return PictureCache(os.dup(file.fileno()), places)
 
 
-def _write(reader: DatasetReader, samples: Sequence[int], file: BinaryIO) -> dict[int, Place]:
+def _numbers(samples: Numbers) -> list[int]:
+    return list(np.asarray(samples).tolist())
+
+
+def _write(reader: DatasetReader, samples: Iterable[int], file: BinaryIO) -> dict[int, Place]:
     places: dict[int, Place] = {}
     try:
         for sample in samples:
@@ -130,7 +150,8 @@ def _measure(reader: DatasetReader, sample: int) -> int:
 def refuse_too_large(n_bytes: int, n_samples: int) -> None:
     """Raise ``TrainError`` unless so many bytes fit into memory and the temporary folder."""
     folder = tempfile.gettempdir()
-    disk, memory = shutil.disk_usage(folder).free, read_free_memory()
+    told = read_free_memory()
+    disk, memory = shutil.disk_usage(folder).free, math.inf if told is None else told
     if n_bytes <= min(disk, SHARE_OF_MEMORY * memory):
         return
     raise TrainError(
@@ -138,11 +159,3 @@ def refuse_too_large(n_bytes: int, n_samples: int) -> None:
         f" and {memory / GIGA:.1f} GB of memory and {disk / GIGA:.1f} GB of {folder} are free:"
         " leave it out"
     )
-
-
-def read_free_memory() -> float:
-    """Return the bytes that programs may still take; no limit where the system does not tell."""
-    file = Path("/proc/meminfo")
-    if not file.exists():
-        return math.inf
-    return float(file.read_text().split("MemAvailable:")[1].split()[0]) * 1024

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +16,14 @@ from train.checkpoint import DataFacts
 from train.config import TrainConfig
 from train.context_file import ContextFile
 from train.data import stores_pictures
-from train.distributed import World
-from train.errors import TrainError
+from train.distributed import World, sum_over_ranks
+from train.errors import Interrupted, TrainError
 from train.loader import ClipLoader, LoaderOptions, make_eval_loader, make_train_loader
 from train.models import ActionNetwork, SkeletonGraph, build_model, use_channels_last
-from train.picture_cache import PictureCache, fill_cache
+from train.picture_cache import GIGA, PictureCache, fill_cache, refuse_lack_of_room
 from train.sampling import EpochSampler
 from train.schedule import scale_rate
+from train.signals import StopWish
 from train.subsets import Subsets, select_subsets
 
 logger = logging.getLogger(__name__)
@@ -150,12 +153,32 @@ def build_network(prepared: Prepared, world: World) -> ActionNetwork:
     return model.to(world.device)
 
 
-def _keep_pictures(prepared: Prepared, world: World) -> PictureCache | None:
-    if prepared.config.run.cache == "off":
-        return None
-    subsets = prepared.subsets
-    samples = np.union1d(subsets.train, subsets.validation)
-    return fill_cache(DatasetReader(prepared.dataset), samples, copies=world.local_size)
+def keep_pictures(prepared: Prepared, world: World, stop: StopWish) -> PictureCache:
+    """Decode all pictures that training and validation read; every rank must call this.
+
+    Raises ``TrainError`` where they do not fit, ``Interrupted`` on all ranks when a signal came.
+    """
+
+    def stopped() -> bool:
+        return stop.signal_number > 0
+
+    begin = time.monotonic()
+    samples = np.union1d(prepared.subsets.train, prepared.subsets.validation)
+    with DatasetReader(prepared.dataset) as reader:
+        refuse_lack_of_room(reader, samples, copies=world.local_size, stopped=stopped)
+        # What a rank has written would be missing from the room that a slower one asks for.
+        _stop_together(stop, world)
+        cache = fill_cache(reader, samples, stopped=stopped)
+    _stop_together(stop, world)
+    told = (len(cache), cache.n_bytes / GIGA, time.monotonic() - begin)
+    logger.info("the pictures of %d samples are kept decoded: %.2f GB, in %.0f s", *told)
+    return cache
+
+
+def _stop_together(stop: StopWish, world: World) -> None:
+    """Wait for the other ranks, and raise ``Interrupted`` if a signal came to any of them."""
+    if sum_over_ranks(torch.tensor([stop.signal_number]), world).item() > 0:
+        raise Interrupted(stop.signal_number or signal.SIGTERM)
 
 
 def count_workers(wanted: int | None, world: World) -> int:
@@ -169,7 +192,9 @@ def count_workers(wanted: int | None, world: World) -> int:
     return max(1, min(spare, MAX_WORKERS))
 
 
-def make_loaders(prepared: Prepared, world: World) -> tuple[ClipLoader, EpochSampler, ClipLoader]:
+def make_loaders(
+    prepared: Prepared, world: World, cache: PictureCache | None = None
+) -> tuple[ClipLoader, EpochSampler, ClipLoader]:
     """Return the training loader with its sampler, and the loader of validation samples."""
     config = prepared.config
     options = LoaderOptions(
@@ -181,7 +206,7 @@ def make_loaders(prepared: Prepared, world: World) -> tuple[ClipLoader, EpochSam
         pictures=config.model.has_rgb_branch,
         pin_memory=world.device.type == "cuda",
         skip_bad=config.run.skip_bad,
-        cache=_keep_pictures(prepared, world),
+        cache=cache,
     )
     loader, sampler = make_train_loader(
         prepared.dataset, prepared.subsets.train, config.data, options

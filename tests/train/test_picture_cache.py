@@ -1,5 +1,7 @@
+import os
 import pickle
 import shutil
+import signal
 from multiprocessing import resource_sharer
 
 import numpy as np
@@ -12,10 +14,13 @@ from toolkit.shards import DatasetReader, ShardError
 from toolkit.shards.sidecar import shard_path
 from train import picture_cache
 from train.data_config import DataConfig
-from train.errors import TrainError
+from train.distributed import World
+from train.errors import Interrupted, TrainError
+from train.job import Job, run_job
 from train.loader import LoaderOptions, make_eval_loader, make_train_loader
-from train.picture_cache import fill_cache
-from train.prepare import prepare
+from train.picture_cache import fill_cache, refuse_lack_of_room
+from train.prepare import keep_pictures, prepare
+from train.signals import StopWish
 
 CONFIG = DataConfig(frame_size=8, flip="both", random_move=True)
 EVERY = range(5)
@@ -88,33 +93,143 @@ def test_no_samples_need_no_room(dataset):
 
 def test_what_does_not_fit_into_memory_is_refused(dataset, monkeypatch):
     # 111 frames of 4,608 bytes are 511,488; 0.8 of 639,000 are 511,200.
-    monkeypatch.setattr(picture_cache, "read_free_memory", lambda: 639_000.0)
+    reader = DatasetReader(dataset)
+    monkeypatch.setattr(picture_cache, "read_free_memory", lambda: 639_000)
     with pytest.raises(TrainError, match=r"5 samples take 0\.0 GB.* leave it out"):
-        fill_cache(DatasetReader(dataset), EVERY)
-    monkeypatch.setattr(picture_cache, "read_free_memory", lambda: 640_000.0)
-    assert len(fill_cache(DatasetReader(dataset), EVERY)) == 5
+        refuse_lack_of_room(reader, EVERY)
+    monkeypatch.setattr(picture_cache, "read_free_memory", lambda: 640_000)
+    refuse_lack_of_room(reader, EVERY)
     with pytest.raises(TrainError, match="memory"):
-        fill_cache(DatasetReader(dataset), EVERY, copies=2)
+        refuse_lack_of_room(reader, EVERY, copies=2)
+
+
+def test_a_system_that_does_not_tell_its_memory_refuses_nothing(dataset, monkeypatch):
+    monkeypatch.setattr(picture_cache, "read_free_memory", lambda: None)
+    refuse_lack_of_room(DatasetReader(dataset), EVERY)
+
+
+def test_the_limit_of_a_container_or_a_job_counts(dataset, tmp_path, monkeypatch):
+    texts = {"max": "700000", "current": "100000", "stat": "inactive_file 30000"}
+    for name, text in texts.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    (tmp_path / "membership").write_text("0::/\n")
+    monkeypatch.setattr("toolkit.memory._CGROUP", tmp_path)
+    monkeypatch.setattr("toolkit.memory._MEMBERSHIP", tmp_path / "membership")
+    with pytest.raises(TrainError, match=r"0\.0 GB of memory"):
+        refuse_lack_of_room(DatasetReader(dataset), EVERY)
 
 
 def test_what_does_not_fit_onto_the_disk_is_refused(dataset, monkeypatch):
     usage = shutil.disk_usage("/")._replace(free=511_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(TrainError, match="are free"):
-        fill_cache(DatasetReader(dataset), EVERY)
+        refuse_lack_of_room(DatasetReader(dataset), EVERY)
 
 
-def test_a_training_is_the_same_with_and_without(tmp_path):
-    dataset = write_tiny_dataset(tmp_path / "data")
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return write_tiny_dataset(tmp_path_factory.mktemp("cached") / "data")
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The samples and numbers of frames that are decoded for keeping."""
+    calls, decode = [], picture_cache._decode
+
+    def note(reader, sample, n_frames):
+        calls.append((sample, n_frames))
+        return decode(reader, sample, n_frames)
+
+    monkeypatch.setattr(picture_cache, "_decode", note)
+    return calls
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# 11 samples are measured before the first of them is decoded.
+@pytest.mark.parametrize("n_decoded", [3, 14])
+def test_a_signal_is_obeyed_between_two_samples(
+    tiny, tmp_path, decoded, monkeypatch, number, n_decoded
+):
+    decode = picture_cache._decode
+
+    def decode_and_stop(*arguments):
+        pictures = decode(*arguments)
+        if len(decoded) == n_decoded:
+            os.kill(os.getpid(), number)
+        return pictures
+
+    monkeypatch.setattr(picture_cache, "_decode", decode_and_stop)
+    with pytest.raises(Interrupted) as caught:
+        run_job(Job(tiny_config({"run.cache": "raw"}), tiny, tmp_path / "run"))
+    assert (caught.value.signal_number, len(decoded)) == (number, n_decoded)
+
+
+def test_a_finished_training_decodes_nothing_more(tiny, tmp_path, decoded):
+    config = tiny_config({"run.cache": "raw", "optim.epochs": 1})
+    run_job(Job(config, tiny, tmp_path / "run"))
+    assert len(decoded) == 22
+    run_job(Job(config, tiny, tmp_path / "run", resume=True))
+    assert len(decoded) == 22
+
+
+def test_what_is_refused_leaves_no_run_behind(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_cache, "read_free_memory", lambda: 1000)
+    with pytest.raises(TrainError, match="leave it out"):
+        run_job(Job(tiny_config({"run.cache": "raw"}), tiny, tmp_path / "run"))
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+class Meeting:
+    """The other rank, which wants to stop in the second meeting or never; notes what was done."""
+
+    def __init__(self, monkeypatch, wish=0):
+        self.wish, self.done = wish, []
+        monkeypatch.setattr("train.prepare.sum_over_ranks", self.add)
+        for name in ("refuse_too_large", "_write"):
+            monkeypatch.setattr(picture_cache, name, self.noting(name))
+
+    def noting(self, name):
+        act = getattr(picture_cache, name)
+
+        def note(*arguments):
+            self.done.append(name)
+            return act(*arguments)
+
+        return note
+
+    def add(self, values, world):
+        self.done.append("meet")
+        return values + self.wish * (self.done.count("meet") == 2)
+
+
+TWO_RANKS = World(size=2, local_size=2)
+
+
+def test_no_rank_writes_before_all_have_found_room(tiny, monkeypatch):
+    meeting = Meeting(monkeypatch)
+    prepared = prepare(tiny_config({"run.cache": "raw"}), tiny)
+    assert len(keep_pictures(prepared, TWO_RANKS, StopWish())) == 11
+    assert meeting.done == ["refuse_too_large", "meet", "_write", "meet"]
+
+
+def test_ranks_stop_together_when_one_is_asked_to(tiny, monkeypatch):
+    Meeting(monkeypatch, wish=15)
+    prepared = prepare(tiny_config({"run.cache": "raw"}), tiny)
+    with pytest.raises(Interrupted) as caught:
+        keep_pictures(prepared, TWO_RANKS, StopWish())
+    assert caught.value.signal_number == 15
+
+
+def test_a_training_is_the_same_with_and_without(tiny, tmp_path):
     weights = []
     for mode in ("off", "raw"):
-        trainer = make_trainer(dataset, tmp_path / mode, {"run.cache": mode})
+        trainer = make_trainer(tiny, tmp_path / mode, {"run.cache": mode})
+        trainer.keep_pictures()
         trainer.run()
         weights.append(weights_of(trainer))
     assert differing(*weights) == []
 
 
-def test_a_system_that_reads_no_pictures_keeps_none(tmp_path):
-    dataset = write_tiny_dataset(tmp_path / "data")
+def test_a_system_that_reads_no_pictures_keeps_none(tiny):
     with pytest.raises(TrainError, match=r"run\.cache=raw .* skeleton system reads none"):
-        prepare(tiny_config({"run.cache": "raw", "model.system": "skeleton"}), dataset)
+        prepare(tiny_config({"run.cache": "raw", "model.system": "skeleton"}), tiny)

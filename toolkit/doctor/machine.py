@@ -1,6 +1,5 @@
 """The machine and the place for outputs: each is read by one function and judged by another."""
 
-import contextlib
 import errno
 import os
 import shutil
@@ -13,7 +12,6 @@ from toolkit.doctor.finding import Finding
 from toolkit.doctor.software import read_version
 
 SHARED_MEMORY = Path("/dev/shm")
-_CGROUP = Path("/sys/fs/cgroup")
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 _ASK_NVIDIA = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
 _PATIENCE_S = 20
@@ -61,25 +59,6 @@ def _count_jobs() -> int:
         return count_cores()
     except ImportError:  # Told by the packages.
         return os.cpu_count() or 1
-
-
-def read_memory() -> int | None:
-    """Return the bytes of memory that are free, within the container's limit; None if not told."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    with contextlib.suppress(OSError, ValueError):  # "max", or no container
-        limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-        free.append(max(0, limit - used + _read_reclaimable()))
-    return min(free, default=None)
-
-
-def _read_reclaimable() -> int:
-    """Return the bytes of files read long ago, which the kernel drops when memory is asked for."""
-    lines = (_CGROUP / "memory.stat").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
 
 
 def check_memory(n_bytes: int | None, n_cores: int | None = None) -> Finding:
