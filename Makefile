@@ -24,7 +24,7 @@ demo: $(READY)
 	cd $(DEMO) && ctxtool inspect out/kinetics-motion --picture kinetics-motion.png
 	cd $(DEMO) && ctxtool verify out/ntu60 --deep && ctxtool verify out/kinetics-motion --deep
 	cd $(DEMO) && python -m train.run --shards out/kinetics-motion --recipe demo --set optim.epochs=4 --out runs/demo
-	@echo "Look at $(DEMO)/ntu60.png, $(DEMO)/kinetics-motion.png and $(DEMO)/runs/demo."
+	@echo "Look at $(DEMO)/ntu60.png, $(DEMO)/kinetics-motion.png and $(DEMO)/runs/demo/report.html."
 	@echo "Four epochs on 48 recordings show that training runs; docs/training.md tells how to learn something."
 
 test: $(READY)
@@ -56,6 +56,7 @@ fuzz: $(READY)
 
 # OpenCV's usual build needs a desktop library; without it the headless build is the same module.
 $(READY): setup.cfg pyproject.toml
+	@echo "Setting up $(VENV): some minutes, about 6 GB, most of it PyTorch."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	$(BIN)/python -c 'import cv2' 2>/dev/null || { \

@@ -37,6 +37,11 @@ def test_reasons_come_with_the_sentence_of_an_example(facts):
     assert details["bad_skeleton"] == "c.skeleton: line 3: expected 25, found 24"
 
 
+def test_parameters_without_a_value_are_left_out(facts):
+    assert facts["parameters"]["encoder"] == ""
+    assert "encoder" not in format_facts(facts)
+
+
 def test_splits_count_planned_and_usable_samples_of_each_subset(facts):
     assert facts["splits"] == {
         "xsub": {"test": {"planned": 2, "ok": 2}, "train": {"planned": 5, "ok": 3}},

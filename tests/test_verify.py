@@ -101,7 +101,7 @@ def flip_byte(path):
 FILES = {
     "shard gone": (
         lambda f: (f / "shards/00001.h5").unlink(),
-        r"00001\.h5: file: expected a shard, found No such file",
+        r"00001\.h5: file: expected a shard, found none; the command",
     ),
     "shard cut short": (
         lambda f: (f / "shards/00002.h5").write_bytes((f / "shards/00002.h5").read_bytes()[:-10]),

@@ -74,7 +74,9 @@ def format_counts(counts: Mapping[str, Any]) -> str:
 
 def _header(facts: Mapping[str, Any]) -> list[str]:
     layout = facts["layout"]
-    told = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in facts["parameters"].items())
+    told = ", ".join(
+        f"{k.replace('_', ' ')} {v}" for k, v in facts["parameters"].items() if v != ""
+    )
     return [
         f"{facts['name']} in {facts['folder']}",
         f"  made by ctxtool {facts['toolkit_version']}, format {facts['format_version']},"

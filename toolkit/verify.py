@@ -13,7 +13,7 @@ from toolkit.build.plan import Plan
 from toolkit.build.plan_file import read_plan
 from toolkit.errors import ShardError
 from toolkit.shards.dataset import read_dataset_info
-from toolkit.shards.files import sha256_of
+from toolkit.shards.files import say_unread, sha256_of
 from toolkit.shards.manifest import OK
 from toolkit.shards.schema import MANIFEST_FILE, PLAN_FILE, SHARD_FOLDER
 from toolkit.shards.sidecar import FIELD_TYPES, Sidecar, read_sidecar, shard_path, sidecar_path
@@ -275,7 +275,7 @@ def _file_problems(check: ShardCheck, sidecar: Sidecar) -> Iterator[str]:
                 path, "sha256", f"{sidecar.sha256[:12]}... of its sidecar", "another digest"
             )
     except OSError as error:
-        yield say_problem(path, "file", "a shard", str(error.strerror))
+        yield say_problem(path, "file", "a shard", say_unread(error))
 
 
 def _collect(problems: Iterable[str]) -> list[str]:

@@ -28,7 +28,7 @@ def test_defaults_need_no_path(tmp_path, kind):
     ran = ctxtool("synthesize", kind, *SMALL, cwd=tmp_path)
     assert (ran.status, ran.err) == (0, "")
     written = f"data/{kind}: 3 training and 2 test recordings written"
-    assert ran.out.splitlines() == [written, CEILINGS]
+    assert ran.out.splitlines() == [written, CEILINGS, "what these mean: docs/synthetic-data.md"]
 
 
 def test_what_is_there_already_is_left_alone(tmp_path):

@@ -13,7 +13,7 @@ from toolkit.errors import CtxtoolError, DataNotFoundError
 EXIT_PROBLEMS = 1
 _CURE = (
     "To make damaged shards again, run the command that built them with --verify-existing;"
-    " a damaged plan.parquet needs --overwrite."
+    " missing ones are made without it, a damaged plan.parquet needs --overwrite."
 )
 _FILE = click.Path(dir_okay=False, path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

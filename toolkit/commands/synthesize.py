@@ -127,3 +127,4 @@ def _tell(report: "SynthesisReport") -> None:
     )
     known = {name: value for name, value in report.ceilings.items() if isinstance(value, float)}
     click.echo("exact ceilings: " + ", ".join(f"{n} {v:.3g}" for n, v in known.items()))
+    click.echo("what these mean: docs/synthetic-data.md")

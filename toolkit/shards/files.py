@@ -102,6 +102,13 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     write_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
+def say_unread(error: OSError) -> str:
+    """Return what stood in a shard's way; of one that is not there, what makes it again."""
+    if isinstance(error, FileNotFoundError):
+        return "none; the command that built the data set makes it again"
+    return str(error.strerror)
+
+
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """Read a JSON object; raises ``ShardError`` naming the file when it is none."""
     try:

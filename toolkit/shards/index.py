@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from toolkit.aligned import Codec
 from toolkit.bounded import check_regular
 from toolkit.errors import ShardError
+from toolkit.shards.files import say_unread
 from toolkit.shards.schema import (
     FORMAT_NAME,
     SHARD_VERSIONS,
@@ -113,7 +114,7 @@ def _file_size(path: Path) -> int:
         check_regular(path, info, MAX_SHARD_BYTES)
         return info.st_size
     except OSError as error:
-        raise ShardError(path, "file", expected="a shard", found=str(error.strerror)) from error
+        raise ShardError(path, "file", expected="a shard", found=say_unread(error)) from error
 
 
 def _read_codec(path: Path, file: h5py.File) -> Codec:
