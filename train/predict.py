@@ -17,7 +17,7 @@ from toolkit.shards import LAYOUTS, DatasetReader, SkeletonLayout, read_dataset_
 from toolkit.video_file import H264, write_video
 from train.command_line import EPILOG, run_command, set_up_logging
 from train.errors import TrainError
-from train.files import write_atomically, write_json
+from train.files import RunFolder, write_atomically, write_json
 from train.prediction import (
     Prediction,
     format_prediction,
@@ -25,7 +25,7 @@ from train.prediction import (
     prediction_to_json,
 )
 from train.prediction_video import iterate_frames, read_rate
-from train.saved_run import SavedRun, find_run_dataset, load_run
+from train.saved_run import SavedRun, find_checkpoint, find_run_dataset, load_run
 from train.targets import check_target, check_video_target, refuse_replacing
 
 log = logging.getLogger(__name__)
@@ -161,11 +161,15 @@ def _check_usage(given: Mapping[str, Any]) -> None:
         raise click.UsageError(f"--pose-scale is for folders of OpenPose files, not for {poses}")
 
 
-def _list_inputs(given: Mapping[str, Any]) -> list[Path]:
-    """Return the files and folders that a command line names to be read."""
-    named = (given[name] for name in ("poses", "video", "pose_model", "checkpoint"))
-    # Words such as auto and last are no files.
-    return [path for path in map(Path, filter(None, named)) if path.exists()]
+def _list_inputs(run: Path, given: Mapping[str, Any]) -> list[Path]:
+    """Return the files and folders that a command line names, or finds in a run, to be read."""
+    folder = RunFolder(run)
+    named = filter(None, (given[name] for name in ("poses", "video", "pose_model")))
+    # The checkpoint by itself: its name in the run may be a link.
+    found = folder.config, folder.environment, folder.checkpoints
+    inputs = [*map(Path, named), *found, find_checkpoint(folder, given["checkpoint"])]
+    # The word auto is no file.
+    return [path for path in inputs if path.exists()]
 
 
 class _PosesPath(click.Path):
@@ -221,7 +225,7 @@ def predict(run: Path, json_file: Path | None, *, overwrite: bool, **given: Any)
     set_up_logging()
     _check_usage(given)
     targets = {"--render": given["render"], "--json": json_file}
-    refuse_replacing(targets, _list_inputs(given), overwrite=overwrite)
+    refuse_replacing(targets, _list_inputs(run, given), overwrite=overwrite)
     loaded = load_run(run, given["checkpoint"], given["device"])
 
     def show(prediction: Prediction) -> None:

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import av
@@ -26,6 +27,7 @@ from toolkit.samples import DataSet, Sample
 from toolkit.skeleton import NTU25, OPENPOSE18
 from train.errors import TrainError
 from train.evaluate import EvaluationOptions, evaluate_run
+from train.files import RunFolder
 from train.predict import PredictionOptions, predict, predict_recording
 from train.prediction import Prediction, format_prediction, prediction_to_json, slide_spans
 from train.sampling import Span, tile_spans
@@ -336,6 +338,32 @@ def test_forgotten_poses_are_told_with_what_they_may_be(run):
 
 def poses_of(raw, name):
     return "--poses", raw / f"{name}.skeleton", "--video", raw / f"{name}.mp4"
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "environment.json", "checkpoints/new.json", "checkpoints/best.pt"]
+)
+def test_what_is_read_of_the_run_is_an_input(run, raw, name):
+    before = {path: path.stat().st_size for path in run.rglob("*")}
+    ran = call_predict(run, *poses_of(raw, "r4"), "--json", run / name, "--overwrite")
+    assert (ran.exit_code, f"{name} is an input" in "".join(ran.output.split("\n"))) == (2, True)
+    assert {path: path.stat().st_size for path in run.rglob("*")} == before
+
+
+def test_a_checkpoint_elsewhere_that_the_run_links_to_is_an_input(run, raw, tmp_path):
+    linked = tmp_path / "run"
+    (linked / "checkpoints").mkdir(parents=True)
+    state = tmp_path / "state.pt"
+    shutil.copyfile(RunFolder(run).latest(), state)
+    (linked / "checkpoints" / "step-000000001.pt").symlink_to(state)
+    ran = call_predict(linked, *poses_of(raw, "r4"), "--json", state, "--overwrite")
+    assert (ran.exit_code, "is an input" in " ".join(ran.output.split())) == (2, True)
+
+
+def test_results_may_lie_in_the_run_folder(run, raw):
+    out = run / "prediction.json"
+    assert call_predict(run, *poses_of(raw, "r4"), "--json", out).exit_code == 0
+    out.unlink()
 
 
 @pytest.mark.parametrize(
