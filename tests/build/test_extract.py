@@ -244,3 +244,17 @@ def test_a_sample_that_cannot_be_stored_leaves_no_pictures_behind(tmp_path, monk
     assert manifest["status"].to_dict() == {"a": "crashed", "b": "ok"}
     assert manifest.loc["a", "detail"] == "unexpected RuntimeError: no place"
     assert shown(tmp_path / "out") == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "h264"])
+def test_pictures_larger_than_can_be_read_are_refused_before_they_are_encoded(
+    tmp_path, monkeypatch, codec
+):
+    for name in ("toolkit.build.video_match", "toolkit.shards.stores", "toolkit.shards.codec"):
+        monkeypatch.setattr(f"{name}.MAX_PIXELS", 351, raising=False)
+    options = dataclasses.replace(NTU, codec=codec, encoder="x" if codec == "h264" else "")
+    row = build(tmp_path / "out", options, ntu_sample(tmp_path, 18, 18)).loc["a"]
+    told = "a_rgb.avi: header: expected pictures that have at most 351 pixels when stored"
+    assert row["status"] == "bad_video"
+    assert told in row["detail"]
+    assert row["detail"].endswith(", found 22x16")

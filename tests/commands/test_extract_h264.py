@@ -226,3 +226,14 @@ def test_damage_is_told_by_frame_and_mended(raw, built, tmp_path):
     mended = extract(raw, out, *options, "--verify-existing")
     assert mended.status == 0
     assert path.read_bytes() == shard_path(built, 0).read_bytes()
+
+
+def test_no_shard_is_done_whose_frames_cannot_be_decoded(raw, tmp_path, monkeypatch):
+    def refuse(group, begin, end):
+        raise group._refusal("H.264", "others")
+
+    monkeypatch.setattr("toolkit.shards.h264.Group.decode", refuse)
+    ran = extract(raw, tmp_path / "out", "--codec", "h264")
+    assert ran.status == 1
+    assert f"sample {NAMES[0]}: frames 0 to 15: expected H.264, found others" in ran.err
+    assert list((tmp_path / "out" / "shards").iterdir()) == []

@@ -20,8 +20,8 @@ COLOURS = [
 
 
 def decode(frames):
-    decoder = _Decoder(1 << 20)
-    return [decoder.to_rgb(picture) for picture in decoder.decode(frames)]
+    decoder = _Decoder()
+    return [decoder.to_rgb(picture) for picture in decoder.decode(frames, (1024, 1024))]
 
 
 def plain(colour, height=32, width=48):

@@ -4,7 +4,9 @@ import contextlib
 import multiprocessing
 import pickle
 import threading
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import av
 import h5py
@@ -93,7 +95,7 @@ def test_a_window_costs_no_frame_after_its_last(reader, monkeypatch):
     monkeypatch.setattr(
         h264_module._Decoder,
         "decode",
-        lambda self, packets: counts.append(len(packets)) or decode(self, packets),
+        lambda self, packets, size: counts.append(len(packets)) or decode(self, packets, size),
     )
     reader.window(2, 20).pictures()
     assert counts == [16, 4]
@@ -106,7 +108,7 @@ def test_a_window_that_is_not_looked_at_is_not_decoded(reader, monkeypatch):
 
 def test_an_interrupted_decoder_starts_anew(reader, monkeypatch):
     window = reader.window(2, 8)
-    decoder = h264_module._decoder_for(SIZE)
+    decoder = h264_module._decoder()
     new_packet, n_left = decoder._new_packet, iter(range(5))
 
     def interrupt(data):
@@ -125,7 +127,7 @@ def test_no_memory_is_not_blamed_on_the_shard(reader, monkeypatch):
     def refuse(_):
         raise av.error.MemoryError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(h264_module._decoder_for(SIZE), "_new_packet", refuse)
+    monkeypatch.setattr(h264_module._decoder(), "_new_packet", refuse)
     with pytest.raises(MemoryError):
         reader.window(2, 8).pictures()
 
@@ -320,6 +322,53 @@ def test_a_decoder_that_failed_is_not_used_again(whole, tmp_path):
     refusal(path)
     with ShardReader(whole) as reader:
         assert numbers_of(reader.window(1, 0).pictures()) == list(range(16))
+
+
+SIZES = [
+    *((144, 176), (132, 176), (130, 180), (140, 186), (2, 64), (200, 266)),
+    *((2, 2), (16, 2), (66, 2), (2, 1080), (62, 48), (226, 128), (340, 256)),
+]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_pictures_of_every_size_come_back(width, height):
+    packets = encode_group([np.full((height, width, 3), 90, np.uint8)] * 2)
+    pictures = group_of(packets, (width, height)).decode(0, 2)
+    assert [picture.shape for picture in pictures] == [(height, width, 3)] * 2
+    assert abs(pictures[1].mean() - 90) < 3
+
+
+def group_of(packets, size, first=0):
+    """Return a group that tells the right CRC-32, whatever it holds."""
+    packets = [memoryview(bytes(packet)) for packet in packets]
+    return h264_module.Group(
+        Path("00000.h5"), "s0", first, size, zlib.crc32(b"".join(packets)), packets
+    )
+
+
+def test_a_good_group_does_not_depend_on_what_was_decoded_before():
+    size, rng = (64, 48), np.random.default_rng(3)
+    noise = rng.integers(0, 256, (32, 48, 64, 3), dtype=np.uint8)
+    packets = encode_group(list(noise))
+    good = group_of(packets[16:], size)
+    wanted = good.decode(0, 16)
+    for _ in range(60):
+        damaged = [bytearray(packet) for packet in packets[:16]]
+        for number in rng.integers(0, 16, 5):
+            packet = damaged[number]
+            packet[rng.integers(len(packet))] ^= 1 << rng.integers(8)
+        with contextlib.suppress(ShardError):
+            group_of(damaged, size).decode(0, 16)
+        assert np.array_equal(good.decode(0, 16), wanted)
+
+
+def test_a_picture_that_breaks_off_is_refused_though_its_crc_fits():
+    noise = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), dtype=np.uint8)
+    packets = encode_group(list(noise))
+    packets[1] = packets[1][: len(packets[1]) // 2]
+    told = r"sample s0: frames 16 to 18: expected whole pictures, found frame 17 damaged"
+    with pytest.raises(ShardError, match=told):
+        group_of(packets, (64, 48), first=16).decode(0, 3)
 
 
 def test_a_shard_without_usable_samples(tmp_path):

@@ -9,8 +9,10 @@ from toolkit.align import match_nearest
 from toolkit.build.extracted import AddPicture
 from toolkit.build.frame_streams import stream_opener
 from toolkit.build.options import BuildOptions
+from toolkit.errors import VideoFileError
 from toolkit.readers.picture import scaled_size
 from toolkit.readers.video import DecodedFrame, VideoReader
+from toolkit.shards.codec import MAX_PIXELS
 from toolkit.skeleton import SkeletonSequence
 
 
@@ -55,10 +57,11 @@ class VideoMatcher:
     def match(
         self, video: VideoReader, poses: SkeletonSequence, add_picture: AddPicture
     ) -> Matched:
-        """Decode to the end and store each pose's picture, one that serves two for both."""
-        matched = Matched(
-            fps=video.fps, size=scaled_size(video.width, video.height, self._options.frame_size)
-        )
+        """Decode to the end and store each pose's picture, one that serves two for both.
+
+        Raises ``VideoFileError`` before all that if the pictures are too large to be stored.
+        """
+        matched = Matched(fps=video.fps, size=self._stored_size(video))
         stream, encoded = self._open_stream(add_picture), -1
         for match in match_nearest(poses.times.tolist(), self._placed(video, matched)):
             if match.frame.index == encoded:
@@ -70,6 +73,14 @@ class VideoMatcher:
             matched.drift_s.append(match.drift_s)
         stream.finish()
         return matched
+
+    def _stored_size(self, video: VideoReader) -> tuple[int, int]:
+        width, height = scaled_size(video.width, video.height, self._options.frame_size)
+        if width * height > MAX_PIXELS:
+            # No reader of shards would take them.
+            expected = f"pictures that have at most {MAX_PIXELS} pixels when stored (--frame-size)"
+            raise VideoFileError(video.path, "header", expected=expected, found=f"{width}x{height}")
+        return width, height
 
     def _placed(self, video: VideoReader, matched: Matched) -> Iterator[tuple[float, DecodedFrame]]:
         """Yield each frame with its place on the poses' clock.

@@ -11,12 +11,14 @@ from typing import Any, Protocol
 import cv2
 
 from toolkit import clips
+from toolkit.aligned import Codec
 from toolkit.build.extracted import AddPicture, Extracted
 from toolkit.build.isolation import IsolatedSource, SampleLimits
 from toolkit.build.options import BuildOptions
 from toolkit.build.planned import PlannedSample
 from toolkit.errors import CtxtoolError, SampleError, SampleProcessError, ShardError
 from toolkit.shards.files import MACHINE_TROUBLE, mark_process, rename_durably, sha256_of
+from toolkit.shards.h264 import GROUP_LENGTH
 from toolkit.shards.manifest import OK
 from toolkit.shards.reader import ShardReader
 from toolkit.shards.schema import shard_name
@@ -73,7 +75,7 @@ def build_shard(task: ShardTask) -> list[dict[str, Any]]:
     aside = final.with_name(f".{shard_name(task.number)}.{mark_process()}.writing")
     try:
         rows = _write_samples(task, aside)
-        _check_back(aside, rows)
+        _check_back(aside, rows, task.options.codec)
         digest, n_bytes = sha256_of(aside), aside.stat().st_size
         _refuse_orphaned(task)
         rename_durably(aside, final)
@@ -170,9 +172,13 @@ def _extract_once(source: SampleSource, planned: PlannedSample, writer: ShardWri
     return extracted
 
 
-def _check_back(path: Path, rows: list[dict[str, Any]]) -> None:
+def _check_back(path: Path, rows: list[dict[str, Any]], codec: Codec) -> None:
     """Open what was just written as any reader would, before it gets its name."""
     n_ok = sum(row["status"] == OK for row in rows)
     with ShardReader(path) as reader:
         if len(reader) != n_ok:
             raise ShardError(path, "samples", expected=str(n_ok), found=str(len(reader)))
+        if codec == "h264" and reader.has_pictures:
+            for sample, n_frames in enumerate(reader.n_frames.tolist()):
+                # The last picture of a group needs all others; only one is held as RGB.
+                reader.window(sample, min(n_frames, GROUP_LENGTH) - 1, 1).pictures()

@@ -45,21 +45,23 @@ class Group:
         found = _crc32(self.packets)
         if found != self.crc32:
             raise self._refusal(f"frames of CRC-32 {self.crc32:08x}", f"{found:08x}")
-        decoder = _decoder_for(self.size)
+        decoder = _decoder()
         frames = self._decode(decoder, end)
         return [decoder.to_rgb(frame) for frame in frames[begin:]]
 
     def _decode(self, decoder: "_Decoder", end: int) -> "list[av.VideoFrame]":
         """Return the first frames, each of them checked against what is told of the group."""
         try:
-            frames = decoder.decode(self.packets[:end])
+            frames = decoder.decode(self.packets[:end], self.size)
         except ValueError as error:
-            _kept.decoders.clear()
             raise self._refusal("H.264", str(error)) from error
         numbers = [frame.pts for frame in frames]
         if numbers != list(range(end)):
             raise self._refusal(f"{end} pictures, one a frame", f"{len(numbers)} or another order")
-        for frame in frames:
+        for number, frame in enumerate(frames, self.first):
+            # FFmpeg has filled up what it could not decode with what lies around it.
+            if frame.is_corrupt:
+                raise self._refusal("whole pictures", f"frame {number} damaged")
             if (frame.width, frame.height, frame.format.name) != (*self.size, _PIXELS):
                 wanted = f"pictures of {self.size[0]}x{self.size[1]} {_PIXELS}"
                 claimed = f"{frame.width}x{frame.height} {frame.format.name}"
@@ -113,9 +115,9 @@ class GroupFrames(DecodedFrames):
 
 
 class _Decoder:
-    """One decoder and one scaler, which keep their buffers from group to group."""
+    """Decodes groups, none of which leaves anything to the next; one scaler keeps its buffers."""
 
-    def __init__(self, max_pixels: int) -> None:
+    def __init__(self) -> None:
         try:
             import av
             from av.video.reformatter import VideoReformatter
@@ -127,34 +129,39 @@ class _Decoder:
         from toolkit.pyav import ONE_THREAD
 
         self._new_packet, self._error = av.Packet, av.FFmpegError
-        self._context: Any = av.CodecContext.create("h264", "r")
-        # A stream that claims to be larger gets no memory.
-        self._context.options = {"max_pixels": str(max_pixels)}
-        self._context.thread_count = 1
+        self._new_context: Any = av.CodecContext.create
         self._reformatter = VideoReformatter()
         self._one_thread = ONE_THREAD
 
-    def decode(self, packets: Sequence[memoryview]) -> "list[av.VideoFrame]":
+    def decode(self, packets: Sequence[memoryview], size: tuple[int, int]) -> "list[av.VideoFrame]":
         """Return the pictures of a group's first packets, their numbers as ``pts``.
 
-        Raises ``ValueError`` on what is no H.264; the decoder is of no use then.
+        Raises ``ValueError`` on what is no H.264, or of pictures larger than ``size``.
         """
-        # What an interrupted call left in it would come out with these.
-        self._context.flush_buffers()
         try:
-            return self._decode(packets)
+            return self._decode(packets, self._open(size))
         except MemoryError:
             raise
         except self._error as error:
             raise ValueError(str(getattr(error, "strerror", error))) from error
 
-    def _decode(self, packets: Sequence[memoryview]) -> "list[av.VideoFrame]":
+    def _open(self, size: tuple[int, int]) -> Any:
+        # Always a new one: flushed after a damaged group, FFmpeg shows parts of it in the next.
+        context = self._new_context("h264", "r")
+        # A stream that claims to be larger gets no memory.  FFmpeg counts whole blocks, and rows
+        # as long as they are in memory: up to the next multiple of 64.
+        width, height = size
+        context.options = {"max_pixels": str((width + 64) * (height + 64))}
+        context.thread_count = 1
+        return context
+
+    def _decode(self, packets: Sequence[memoryview], context: Any) -> "list[av.VideoFrame]":
         frames: list[av.VideoFrame] = []
         for number, data in enumerate(packets):
             packet = self._new_packet(bytes(data))
             packet.pts = number
-            frames += self._context.decode(packet)
-        return frames + self._context.decode(None)
+            frames += context.decode(packet)
+        return frames + context.decode(None)
 
     def to_rgb(self, frame: "av.VideoFrame") -> Picture:
         rgb = self._reformatter.reformat(frame, format="rgb24", **self._one_thread)
@@ -164,24 +171,19 @@ class _Decoder:
 
 
 class _Kept(threading.local):
-    """The decoders of each thread: none may be used by two at a time."""
+    """The decoder of each thread: a scaler may not be used by two at a time."""
 
-    def __init__(self) -> None:
-        self.decoders: dict[int, _Decoder] = {}
+    decoder: _Decoder | None = None
 
 
 _kept = _Kept()
 
 
-def _decoder_for(size: tuple[int, int]) -> _Decoder:
-    """Return the decoder for pictures of about this size: a few serve all sizes."""
-    # Streams are coded in blocks of 16 x 16 pixels.
-    width, height = (length + 16 for length in size)
-    max_pixels = 1 << (width * height).bit_length()
-    decoder = _kept.decoders.get(max_pixels)
-    if decoder is None:
-        decoder = _kept.decoders[max_pixels] = _Decoder(max_pixels)
-    return decoder
+def _decoder() -> _Decoder:
+    """Return this thread's decoder, made when first asked for."""
+    if _kept.decoder is None:
+        _kept.decoder = _Decoder()
+    return _kept.decoder
 
 
 def _crc32(packets: Sequence[memoryview]) -> int:
