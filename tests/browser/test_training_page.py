@@ -41,6 +41,41 @@ def test_the_matrix_tells_each_cell_and_can_be_sorted(open_report, training_page
     assert told.inner_text() == "true sit, answered sit: 0 of 1 (0\u00a0%)"
 
 
+def test_rows_and_columns_of_a_small_matrix_are_named_where_they_are(open_report, training_page):
+    page = open_report(training_page)
+    matrix = page.locator("#confusion-matrix").bounding_box()
+    for axis, start, size in (("rows", "y", "height"), ("columns", "x", "width")):
+        names = page.locator(f"#confusion-{axis} li")
+        assert names.all_inner_texts() == ["run", HOSTILE, "sit"]
+        for i, name in enumerate(names.all()):
+            box = name.bounding_box()
+            middle = box[start] + box[size] / 2 - matrix[start]
+            assert middle == pytest.approx((i + 0.5) * matrix[size] / 3, abs=2)
+    page.get_by_label("order").select_option("accuracy")
+    assert page.locator("#confusion-rows li").first.inner_text() == "sit"
+
+
+@pytest.mark.parametrize(("n_classes", "n_named"), [(20, 20), (21, 0)])
+def test_a_matrix_of_many_classes_has_the_room_for_itself(
+    open_report, training_page, n_classes, n_named
+):
+    page = open_report(training_page, viewport={"width": 390, "height": 800})
+    page.evaluate(
+        """n => new Matrix(new Answers({
+            classes: Array.from({ length: n }, (_, i) => `class ${i}`),
+            confusion: Int32Array.from({ length: n * n }, () => 1),
+        }, (counts) => counts))""",
+        n_classes,
+    )
+    for axis in ("rows", "columns"):
+        assert page.locator(f"#confusion-{axis} li").count() == n_named
+    heights = [
+        page.locator(f"#confusion-{part}").bounding_box()["height"] for part in ("matrix", "rows")
+    ]
+    assert heights[0] == pytest.approx(heights[1], abs=1)
+    assert page.locator("#confusion-axes").is_visible() == (n_named > 0)
+
+
 def test_the_matrix_has_no_more_pixels_than_the_screen(open_report, training_page):
     """Or a browser would leave out pixels to make it fit, and classes with them."""
     page = open_report(training_page, viewport={"width": 390, "height": 800})

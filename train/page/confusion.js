@@ -1,6 +1,8 @@
 // The confusion matrix on a canvas: rows are true classes, readable cell by cell.
 
 const MOST_CELL_PX = 72;
+// More names beside a matrix could not be read.
+const MOST_NAMED = 20;
 const MOST_CONFUSED = 30;
 // Of small cells a faint one could not be seen.
 const FAINTEST = { large: 0.15, small: 0.45 };
@@ -64,7 +66,9 @@ class Matrix {
 
   sort(order) {
     this.shown = this.answers.list(order);
-    this.canvas.style.setProperty("max-width", `${MOST_CELL_PX * this.shown.length}px`);
+    const columns = byId("confusion-columns");
+    for (const part of [this.canvas, columns]) part.style.setProperty("max-width", `${MOST_CELL_PX * this.shown.length}px`);
+    this.name(columns, byId("confusion-rows"));
     // Whole pixels a cell, and none more than the screen has: a browser that leaves out pixels to
     // make it fit would leave out classes.
     const pixels = this.canvas.clientWidth * devicePixelRatio;
@@ -72,6 +76,16 @@ class Matrix {
     this.canvas.width = this.canvas.height = this.cell * this.shown.length;
     this.row = this.column = 0;
     this.draw();
+  }
+
+  // Names rows and columns; with too many classes the matrix has the room for itself.
+  name(...axes) {
+    const few = this.shown.length <= MOST_NAMED;
+    byId("confusion-axes").hidden = !few;
+    for (const axis of axes) {
+      axis.replaceChildren(...(few ? this.shown : []).map((label) =>
+        make("li", { title: this.answers.names[label] }, this.answers.names[label])));
+    }
   }
 
   draw() {
