@@ -174,6 +174,13 @@ def test_columns_that_mean_nothing_are_told(table):
     assert "columns not used: 'age'" in dataset.notices[0]
 
 
+def test_a_class_that_seems_mistyped_is_told(table):
+    rows = "a,squat,train,poses,v.mp4\nb,squat,test,poses,v.mp4\nc,sqaut,train,poses,v.mp4\n"
+    path = table(HEADER + rows)
+    told = "classes of one subset, named nearly as others; mistyped? 'sqaut' (in 1) like 'squat'"
+    assert list_openpose(path).notices == (f"{path}: {told}",)
+
+
 def test_no_table_says_what_to_write(tmp_path):
     with pytest.raises(DataNotFoundError, match="id, label, split, poses, video"):
         list_openpose(tmp_path / "my.csv")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolkit.datasets.class_names import notice_slips
 from toolkit.datasets.discover import say_some
 from toolkit.datasets.tables import find_id_fault, read_json_object, read_text, show_json
 from toolkit.errors import DataNotFoundError, TableError
@@ -57,6 +58,7 @@ def list_openpose(
     class_names = _number_classes(table, rows)
     labels = {name: label for label, name in enumerate(class_names)}
     samples = [_make_sample(table, row, labels, with_video=videos) for row in rows]
+    named = [(row.cells["label"], row.cells[SPLIT].lower()) for row in rows]
     return DataSet(
         name="openpose",
         layout=layout,
@@ -64,7 +66,7 @@ def list_openpose(
         splits=tuple(_split_columns(columns)),
         default_split=SPLIT,
         samples=tuple(sorted(samples, key=lambda sample: sample.sample_id)),
-        notices=_notice_unused(table, columns),
+        notices=_notice_unused(table, columns) + notice_slips(table, named),
     )
 
 
