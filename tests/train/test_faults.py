@@ -270,7 +270,7 @@ def test_a_run_that_met_a_damaged_sample_goes_on_without_it(damaged, tmp_path):
 def test_a_shard_that_is_gone_is_named(damaged, tmp_path):
     folder, _ = damaged
     (folder / "shards" / "00001.h5").unlink()
-    with pytest.raises(ShardError, match=r"00001\.h5: sample train\d+, file: .*No such file"):
+    with pytest.raises(ShardError, match=r"00001\.h5: sample train\d+, file: .*found none"):
         train(*arguments_of(folder, tmp_path / "run"))
     skip_bad(folder, tmp_path / "other")
 
