@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 MINUTES ?= 20
 
-.PHONY: demo test docs bench fuzz soak clean
+.PHONY: demo test lint suite docs bench fuzz soak clean
 
 demo: export PATH := $(BIN):$(PATH)
 demo: $(READY)
@@ -27,10 +27,16 @@ demo: $(READY)
 	@echo "Look at $(DEMO)/ntu60.png, $(DEMO)/kinetics-motion.png and $(DEMO)/runs/demo/report.html."
 	@echo "Four epochs on 48 recordings show that training runs; docs/training.md tells how to learn something."
 
+# Side by side: one core would be idle while types are checked.
 test: $(READY)
+	@$(MAKE) --no-print-directory --jobs=2 lint suite
+
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+suite: $(READY)
 	$(BIN)/pytest -n 2
 
 # Strict: a broken link, a missing anchor or a page outside the navigation is an error.
