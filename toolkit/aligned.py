@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from toolkit.skeleton import SkeletonSequence
 
 BODIES = 2
+# Of a stored picture, twice those of 8K video: a few bytes of JPEG can claim 64 times as many.
+MAX_PIXELS = 1 << 26
 
 Codec = Literal["jpeg", "h264"]
 CODECS: tuple[Codec, ...] = ("jpeg", "h264")

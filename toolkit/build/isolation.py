@@ -88,7 +88,7 @@ class IsolatedSource:
         Raises what extracting in this process would raise, and beside it ``TimedOutError``, or a
         ``SampleProcessError`` after which the same sample is worth another try in a new process.
         """
-        process = self._process = self._take_ready()
+        process = self._take_ready()
         try:
             process.send(planned)
             while not isinstance(message := self._receive(process, planned), Answer):
@@ -108,7 +108,7 @@ class IsolatedSource:
         limit = self._limits.timeout_s and max(self._limits.timeout_s, _START_S)
         n_starts = 0
         while True:
-            process = _take(self._order, self._process)
+            process = self._process = _take(self._order, self._process)
             try:
                 process.wait_ready(limit, self._still_wanted)
                 return process

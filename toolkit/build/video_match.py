@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.align import match_nearest
+from toolkit.aligned import MAX_PIXELS
 from toolkit.build.extracted import AddPicture
 from toolkit.build.frame_streams import stream_opener
 from toolkit.build.options import BuildOptions
 from toolkit.errors import VideoFileError
 from toolkit.readers.picture import scaled_size
 from toolkit.readers.video import DecodedFrame, VideoReader
-from toolkit.shards.codec import MAX_PIXELS
 from toolkit.skeleton import SkeletonSequence
 
 

@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.aligned import MAX_PIXELS
+
 Picture = NDArray[np.uint8]
 Buffer = bytes | memoryview | Picture
 
 # OpenCV before 4.11 cannot hand out RGB itself and swaps in a second pass.
 _RGB_FLAG: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
 _JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-# Twice the pixels of 8K video: a few bytes of JPEG can claim 64 times as many.
-MAX_PIXELS = 1 << 26
 # Of the markers that may stand before the size: those of C0..CF that do not tell it.
 _NO_SIZE = (0xC4, 0xC8, 0xCC)
 

@@ -8,9 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.aligned import Codec
+from toolkit.aligned import MAX_PIXELS, Codec
 from toolkit.errors import ShardError
-from toolkit.shards.codec import MAX_PIXELS
 from toolkit.shards.frames import Frames, JpegFrames
 from toolkit.shards.h264 import GROUP_LENGTH, Group, GroupFrames
 
