@@ -101,12 +101,14 @@ class Cluster:
         self.workers = []
 
     def add_worker(self, prepare=""):
+        """Start a worker and wait until the scheduler knows of it."""
         options = ("--no-nanny", "--nthreads", 1, "--no-dashboard", "--memory-limit", 0)
         worker = self.zygote.start(
             "dask_worker", self.address, *options, "--local-directory", self.folder,
             folder=self.folder, prepare=prepare,
         )  # fmt: skip
         self.workers.append(worker)
+        wait_until(lambda: "Registered to: " in worker.read("err"), worker, self.scheduler)
         return worker
 
     def end(self):
