@@ -76,6 +76,20 @@ def is_below(module, parents):
     return any(module == parent or module.startswith(f"{parent}.") for parent in parents)
 
 
+def loaded_with(module):
+    """Return what is loaded with a module: what the head of its file imports, and theirs."""
+    found, todo = set(), {module}
+    while todo:
+        name = todo.pop()
+        found.add(name)
+        if name in MODULES:
+            lines = ast.parse(MODULES[name].read_text()).body
+            heads = [ast.unparse(n) for n in lines if isinstance(n, ast.Import | ast.ImportFrom)]
+            todo |= imported("\n".join(heads)) | {name.rpartition(".")[0]} - {""}
+        todo -= found
+    return found
+
+
 @pytest.mark.parametrize(
     ("source", "package", "found"),
     [
@@ -172,3 +186,10 @@ def test_reading_shards_loads_no_decoder_and_no_command_line():
 
 def test_a_bare_toolkit_loads_nothing_else():
     assert not loaded_by("import toolkit") & {"numpy", "h5py", "pandas", "cv2", "av"}
+
+
+@pytest.mark.parametrize("command", ["train.run", "train.ablate"])
+def test_a_wrong_option_of_a_training_costs_no_loading_of_torch(command):
+    found = loaded_with(command)
+    assert {"click", "train.config", "toolkit.shards.dataset"} <= found
+    assert "torch" not in found

@@ -14,8 +14,8 @@ from toolkit.shards import DatasetInfo, read_dataset_info
 from train.config import FREE_ON_RESUME, TrainConfig, choose_recipe, list_differences, read_recipe
 from train.errors import Interrupted, TrainError
 from train.files import RunFolder
-from train.prepare import prepare
 from train.signals import StopWish
+from train.starting import loading
 from train.tables import TRAININGS, Table, Training
 
 log = logging.getLogger(__name__)
@@ -94,6 +94,9 @@ def plan_ablation(
 
 def _check_trainable(planned: Sequence[Planned], dataset: Path) -> None:
     """Refuse at once what train.run would refuse in every training: classes, samples, pictures."""
+    with loading():
+        from train.prepare import prepare
+
     checked = []
     for item in planned:
         needs = item.config.data, item.config.model.has_rgb_branch

@@ -15,11 +15,11 @@ from train.attention_heatmap import draw_heatmap, measure_joints, write_joint_me
 from train.attention_maps import attend_sample, check_attention
 from train.attention_pictures import Figure6, draw_clip, iterate_frames
 from train.command_line import EPILOG, run_command, set_up_logging
-from train.data import find_dataset
+from train.dataset_folder import find_dataset, find_run_dataset
 from train.errors import TrainError
 from train.evaluate import SUBSETS, EvaluationOptions, make_loader
 from train.files import write_atomically
-from train.saved_run import SavedRun, find_run_dataset, load_run
+from train.saved_run import SavedRun, load_run
 from train.subsets import select_subsets
 
 log = logging.getLogger(__name__)

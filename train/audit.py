@@ -10,11 +10,11 @@ import torch
 
 from train.audits import Finding, Subject, audit
 from train.command_line import run_command, set_up_logging
-from train.data import find_dataset
+from train.dataset_folder import find_dataset, find_run_dataset
 from train.errors import TrainError
 from train.evaluate import EvaluationOptions
 from train.files import write_json
-from train.saved_run import find_run_dataset, load_run
+from train.saved_run import load_run
 from train.synthetic import CEILINGS_FILE, LATENTS_FILE, find_beside_raw
 
 log = logging.getLogger(__name__)

@@ -52,6 +52,11 @@ def set_up_logging(*, verbose: bool = False) -> None:
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
 
 
+def is_main() -> bool:
+    """Say whether this process is the first or only one, before or after joining the others."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _exit_on_terminate() -> None:
     """Let SIGTERM end this process as an exception does, so that no file is left half written."""
     own = os.getpid()

@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from train.data_config import DataConfig
 from train.errors import TrainError
-from train.models import ModelConfig
+from train.model_config import ModelConfig
 from train.schedule import OptimConfig
 
 # Python 3.10 has no TOML of its own; its stand-in has the same functions.

@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,12 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from toolkit.shards import DatasetReader, ShardError, Window, decode_picture
-from toolkit.shards.schema import DATASET_FILE
 from toolkit.shards.sidecar import shard_path
 from train import augment, sampling, transforms
 from train.augment import UNCHANGED, Augmentation
 from train.batch import Clip
 from train.context_file import ContextFile
 from train.data_config import DataConfig
-from train.errors import TrainError
 from train.picture_cache import PictureCache
 from train.sampling import Key, Span
 
@@ -31,32 +28,6 @@ N_TRIES = 16
 _CHANGES, _NOISE = 0, 1
 
 Numbers = Sequence[int] | NDArray[np.integer]
-
-
-def find_dataset(path: str | os.PathLike[str]) -> Path:
-    """Return the data set folder that ``path`` is or, if it holds exactly one, that one.
-
-    Raises ``TrainError`` naming those it holds when there are several, or none.
-    """
-    folder = Path(path)
-    if (folder / DATASET_FILE).is_file():
-        return folder
-    found = list_datasets(folder)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(map(str, found))
-        raise TrainError(f"{folder} holds several data sets, name one of them: {names}")
-    what = f"no {DATASET_FILE} there or one below" if folder.is_dir() else "no such folder"
-    raise TrainError(
-        f"{folder}: expected a data set (a folder with {DATASET_FILE}), found {what}; build one by"
-        " ctxtool (extract-ntu, ... --out), or correct --shards"
-    )
-
-
-def list_datasets(folder: Path) -> list[Path]:
-    """Return the data set folders directly inside a folder."""
-    return sorted(inner.parent for inner in folder.glob(f"*/{DATASET_FILE}"))
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,6 @@ class World:
         return self.rank == 0
 
 
-def is_main() -> bool:
-    """Say whether this process is the first or only one, before or after joining the others."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 @contextmanager
 def open_world(device: str) -> Iterator[World]:
     """Join the other ranks if torchrun started this process, and leave them in the end.

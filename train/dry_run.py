@@ -7,9 +7,9 @@ from toolkit.shards import BODIES, DatasetReader
 from train.config import TrainConfig
 from train.context_file import ContextFile
 from train.distributed import open_world
-from train.job import Job
 from train.models import ActionNetwork, ClipSize, count_macs, count_parameters
 from train.prepare import Prepared, prepare
+from train.request import Job
 
 GIGA = 1e9
 

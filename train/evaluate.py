@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from toolkit.shards import OK, SPLIT_PREFIX, DatasetReader, read_manifest
 from train.command_line import EPILOG, run_command, set_up_logging
-from train.data import find_dataset
 from train.data_config import DataConfig
+from train.dataset_folder import find_dataset, find_run_dataset
 from train.distributed import World
 from train.errors import TrainError
 from train.evaluation import Evaluation
@@ -24,7 +24,7 @@ from train.loader import ClipLoader, LoaderOptions, make_eval_loader
 from train.pairing import PairedClips, shuffle_pairs
 from train.prepare import count_workers
 from train.results import format_evaluation, write_evaluation
-from train.saved_run import SavedRun, find_run_dataset, load_run
+from train.saved_run import SavedRun, load_run
 from train.scoring import AVERAGES, SampleScores, score_samples
 from train.subsets import select_subsets
 from train.synthetic import find_limits

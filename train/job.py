@@ -2,8 +2,6 @@
 
 import logging
 from contextlib import nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,23 +17,11 @@ from train.loop import Trainer
 from train.models import count_parameters
 from train.prepare import Prepared, prepare
 from train.progress import Progress
+from train.request import Job
 from train.signals import catch_stop
 from train.synthetic import warn_of_mixture
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to train on what, and where the results go.
-
-    ``resume`` goes on where an earlier start of the same run stopped, or begins if there was none.
-    """
-
-    config: TrainConfig
-    dataset: Path
-    out: Path
-    resume: bool = False
 
 
 def run_job(job: Job) -> RunFolder:

@@ -16,6 +16,7 @@ from toolkit.recording import POSE_SCALES, Recording, choose_options, extract_re
 from toolkit.shards import LAYOUTS, DatasetReader, SkeletonLayout, read_dataset_info
 from toolkit.video_file import H264, write_video
 from train.command_line import EPILOG, run_command, set_up_logging
+from train.dataset_folder import find_run_dataset
 from train.errors import TrainError
 from train.files import RunFolder, write_atomically, write_json
 from train.prediction import (
@@ -25,7 +26,7 @@ from train.prediction import (
     prediction_to_json,
 )
 from train.prediction_video import iterate_frames, read_rate
-from train.saved_run import SavedRun, find_checkpoint, find_run_dataset, load_run
+from train.saved_run import SavedRun, find_checkpoint, load_run
 from train.targets import check_target, check_video_target, refuse_replacing
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from train.command_line import EPILOG, run_command, set_up_logging
-from train.data import find_dataset
+from train.dataset_folder import find_dataset
 from train.evaluate import evaluate_run
 from train.evaluation import Evaluation
 from train.files import RunFolder, write_atomically, write_text

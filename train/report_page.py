@@ -9,6 +9,7 @@ from typing import Any
 from toolkit.page import Pack, Page, check_place, describe_drawing, fill_page, pack_clips
 from toolkit.shards import CLIP_LENGTH, DatasetReader
 from toolkit.shards.schema import DATASET_FILE
+from train.dataset_folder import find_run_dataset
 from train.errors import TrainError
 from train.evaluation import Evaluation
 from train.files import write_text
@@ -21,7 +22,6 @@ from train.run_story import (
     measure_confidence,
     read_story,
 )
-from train.saved_run import find_run_dataset
 
 REPORT_FILE = "report.html"
 _MAKER = "train.report"

@@ -3,24 +3,20 @@
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from toolkit.shards import DatasetReader, read_dataset_info
-from train.command_line import run_command, set_up_logging
+from toolkit.shards import DatasetReader
+from train.command_line import is_main, run_command, set_up_logging
 from train.config import CHOICES as SETTINGS
-from train.config import TrainConfig, choose_recipe, list_recipes, parse_assignments, read_recipe
-from train.data import find_dataset, list_datasets
-from train.distributed import is_main
-from train.dry_run import describe_job
-from train.errors import Interrupted, TrainError
+from train.config import list_recipes, parse_assignments
+from train.errors import Interrupted
 from train.files import RunFolder
-from train.job import Job, run_job
-from train.models.config import CHOICES
-from train.saved_run import find_run_dataset
+from train.model_config import CHOICES
+from train.request import Job, Request, make_job
+from train.starting import loading
 from train.subsets import select_subsets
 
 log = logging.getLogger(__name__)
@@ -106,9 +102,14 @@ def train(*, dry_run: bool, verbose: bool, **options: Any) -> None:
     if not is_main():
         logging.getLogger().setLevel(logging.WARNING)
     job = make_job(_make_request(options))
+    # Torch, which takes seconds: what is wrong with the options was told before.
     if dry_run:
+        with loading():
+            from train.dry_run import describe_job
         click.echo(describe_job(job))
         return
+    with loading():
+        from train.job import run_job
     folder = run_job(job)
     if is_main():
         _report(job, folder)
@@ -126,42 +127,6 @@ def _report(job: Job, folder: RunFolder) -> None:
         log.info("test: top-1 %.2f%% of %d samples", 100 * evaluation.top1, evaluation.n_samples)
 
 
-@dataclass(frozen=True)
-class Request:
-    """What was asked for on the command line."""
-
-    shards: Path | None
-    recipe: str | None
-    changes: dict[str, Any]
-    out: Path | None
-    resume: bool
-
-
-def make_job(request: Request) -> Job:
-    """Settle recipe, data set and folder; says the chosen recipe aloud when it was not named.
-
-    Raises ``click.UsageError`` for settings that do not exist or do not fit each other.
-    """
-    saved = RunFolder(request.out) if request.resume and request.out else None
-    if saved is not None and request.recipe is None and saved.config.exists():
-        dataset = find_dataset(request.shards or find_run_dataset(saved))
-        return Job(_change(_read_config(saved), request.changes), dataset, saved.path, resume=True)
-    if request.shards is None:
-        # Where the extracting commands put them.
-        there = " or ".join(str(folder) for folder in list_datasets(Path("out")))
-        such = f", such as {there}" if there else ""
-        raise click.UsageError(f"say where the data set lies: --shards FOLDER{such}")
-    dataset = find_dataset(request.shards)
-    info = read_dataset_info(dataset)
-    recipe = request.recipe
-    if recipe is None:
-        recipe = choose_recipe(info.name, request.changes.get("data.split", info.default_split))
-        log.info("recipe %s, for data set %s; another by --recipe", recipe, info.name)
-    config = _change(read_recipe(recipe), request.changes)
-    name = f"{info.name}-{config.model.system}-seed{config.run.seed}"
-    return Job(config, dataset, request.out or Path("runs") / name, request.resume)
-
-
 def _make_request(options: dict[str, Any]) -> Request:
     modes = {"amp": {True: "bf16", False: "off"}, "compiled": {True: "default", False: "off"}}
     named = {}
@@ -175,20 +140,6 @@ def _make_request(options: dict[str, Any]) -> Request:
         raise click.UsageError(str(error)) from error
     kept = {name: options[name] for name in ("shards", "recipe", "out", "resume")}
     return Request(changes=changes, **kept)
-
-
-def _change(config: TrainConfig, changes: dict[str, Any]) -> TrainConfig:
-    try:
-        return config.replaced(changes)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def _read_config(folder: RunFolder) -> TrainConfig:
-    try:
-        return TrainConfig.from_dict(folder.read_json(folder.config))
-    except ValueError as error:
-        raise TrainError(f"{folder.config}: {error}") from error
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from toolkit.shards import DatasetReader
 from train.checkpoint import Checkpoint, DataFacts, check_same_data, read_checkpoint
 from train.config import TrainConfig
 from train.distributed import choose_device
-from train.errors import CheckpointError, TrainError
+from train.errors import CheckpointError
 from train.files import RunFolder
 from train.models import ActionNetwork, SkeletonGraph, build_model, use_channels_last
 from train.scoring import Forward
@@ -92,14 +92,6 @@ def find_checkpoint(folder: RunFolder, checkpoint: str | Path) -> Path:
     if not Path(checkpoint).is_file():
         raise CheckpointError(f"checkpoint {checkpoint} does not exist; give last, best or a file")
     return Path(checkpoint)
-
-
-def find_run_dataset(folder: RunFolder) -> Path:
-    """Return the data set folder that a run was last started on."""
-    try:
-        return Path(folder.read_json(folder.environment)["starts"][-1]["data"]["folder"])
-    except (KeyError, IndexError, TypeError) as error:
-        raise TrainError(f"{folder.environment} does not tell the data set: {error!r}") from error
 
 
 def _settings_of(path: Path, saved: Checkpoint) -> tuple[TrainConfig, DataFacts]:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _SAID = b"interrupted; nothing has begun\n"
 
@@ -16,6 +18,16 @@ def raise_again() -> None:
     """Let Ctrl-C be an exception again: work begins."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Let Ctrl-C end this process as before, while a command loads what it needs only now."""
+    end_quietly()
+    try:
+        yield
+    finally:
+        raise_again()
 
 
 def _end(number: int, _: object) -> None:

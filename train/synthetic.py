@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from toolkit.shards import DatasetReader, read_dataset_info, read_manifest
 from toolkit.shards.schema import DATASET_FILE
 from train.errors import TrainError
-from train.models import ModelConfig
+from train.model_config import ModelConfig
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from timing import Names, Row, measure, print_table, ratio, summarise
 
-from train.models.config import AttentionConfig
+from train.model_config import AttentionConfig
 from train.models.scores import TwoLayerScore
 
 FORMS = {"mean": ("naive", "factored", "sorted"), "max": ("naive", "factored", "argmax")}

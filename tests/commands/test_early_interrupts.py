@@ -1,12 +1,15 @@
 """Ctrl-C while Python still loads modules: one sentence and 130, as later."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from running import CTXTOOL
+
+from train.starting import loading
 
 ROOT = Path(__file__).resolve().parents[2]
 # Python loads this before anything of ours: it presses Ctrl-C when a module is asked for.
@@ -22,6 +25,8 @@ signal.signal(signal.SIGINT, {handler})
 sys.meta_path.insert(0, CtrlC)
 """
 TRAIN = [sys.executable, "-m", "train.run"]
+# Loads torch before it looks at its options.
+EVALUATE = [sys.executable, "-m", "train.evaluate"]
 
 
 def interrupt(command, module, folder, handler="signal.default_int_handler"):
@@ -35,7 +40,7 @@ def interrupt(command, module, folder, handler="signal.default_int_handler"):
 
 @pytest.mark.parametrize(
     ("command", "module"),
-    [(CTXTOOL, "click"), (CTXTOOL, "toolkit.commands.show"), (TRAIN, "click"), (TRAIN, "torch")],
+    [(CTXTOOL, "click"), (CTXTOOL, "toolkit.commands.show"), (TRAIN, "click"), (EVALUATE, "torch")],
 )
 def test_ctrl_c_while_modules_load_is_one_sentence(tmp_path, command, module):
     done = interrupt(command, module, tmp_path)
@@ -48,3 +53,10 @@ def test_an_ignored_ctrl_c_stays_ignored(tmp_path, command):
     done = interrupt(command, "click", tmp_path, "signal.SIG_IGN")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Exit status" in done.stdout
+
+
+def test_what_a_command_loads_later_is_guarded_alike():
+    handlers = []
+    with loading():
+        handlers.append(signal.getsignal(signal.SIGINT))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler is not handlers[0]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from train.model_config import CHOICES
 from train.models import AttentionConfig, CrossAttention, ModelConfig, SelfAttention, build_model
-from train.models.config import CHOICES
 
 B, D, T, V, M, SIDE = 2, 6, 4, 5, 8, 14
 ROOT = 1 + math.sqrt(3) / 4

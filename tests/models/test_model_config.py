@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from train.model_config import CHOICES, parse_context_k
 from train.models import AttentionConfig, ModelConfig
-from train.models.config import CHOICES, parse_context_k
 
 
 def test_defaults_are_the_proposed_model_of_the_paper():

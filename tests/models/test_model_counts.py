@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from toolkit.skeleton import NTU25, OPENPOSE18
+from train.model_config import unit_names
 from train.models import (
     ActionNetwork,
     AttentionConfig,
@@ -16,7 +17,6 @@ from train.models import (
     count_macs,
     count_parameters,
 )
-from train.models.config import unit_names
 from train.models.counting import count_module_macs
 
 CLIP = ClipSize()

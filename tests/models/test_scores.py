@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from train.models.config import AttentionConfig
+from train.model_config import AttentionConfig
 from train.models.scores import SCORES, choose_form, hidden_width, sorted_relu_mean
 
 CASES = [

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from train.model_config import unit_names
 from train.models import ModelConfig, count_parameters
-from train.models.config import unit_names
 from train.models.stgcn import (
     GraphConvolution,
     Unit,

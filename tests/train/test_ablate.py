@@ -159,7 +159,7 @@ def test_data_that_cannot_be_trained_on_is_refused_before_anything_begins(tmp_pa
 def test_finished_trainings_need_no_trainable_data(shards, tmp_path, trainings, monkeypatch):
     run_ablation(plan_ablation([TABLES["6"]], shards, make_options(tmp_path)), StopWish())
     checked = []
-    monkeypatch.setattr(ablation, "prepare", lambda config, dataset: checked.append(config))
+    monkeypatch.setattr("train.prepare.prepare", lambda config, dataset: checked.append(config))
     plan_ablation([TABLES["6"]], shards, make_options(tmp_path))
     assert checked == []
     plan_ablation([TABLES["3"]], shards, make_options(tmp_path))
@@ -354,3 +354,12 @@ def test_a_table_by_a_real_training(shards, tmp_path, monkeypatch):
     assert result.exception is None
     assert result.return_value == 0
     assert "–" not in result.stdout
+
+
+def test_a_forgotten_data_set_is_offered(shards, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "ntu60").symlink_to(shards)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(command.ablate, ["--table=6"])
+    assert result.exit_code == 2
+    assert "--shards FOLDER, such as out/ntu60" in result.output

@@ -19,10 +19,8 @@ from train.data import (
     TrainClips,
     View,
     draw_view,
-    find_dataset,
 )
 from train.data_config import DataConfig
-from train.errors import TrainError
 from train.sampling import Key, Span
 
 SMALL = DataConfig(frame_size=8, crop="none")
@@ -91,31 +89,6 @@ def test_lists_from_a_recipe_become_tuples():
     config = DataConfig(crop_scales=[1.0], rgb_mean=[0, 0, 0])
     assert (config.crop_scales, config.rgb_mean) == ((1.0,), (0, 0, 0))
     assert hash(config)
-
-
-# ---- finding the data set
-
-
-def test_a_data_set_folder_is_itself(dataset):
-    assert find_dataset(dataset) == dataset
-
-
-def test_a_folder_with_one_data_set_stands_for_it(dataset):
-    assert find_dataset(dataset.parent) == dataset
-
-
-def test_several_data_sets_are_named(tmp_path):
-    for name in ("ntu", "kinetics"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "dataset.json").write_text("{}")
-    with pytest.raises(TrainError, match=r"several data sets, name one .*/kinetics, .*/ntu$"):
-        find_dataset(tmp_path)
-
-
-@pytest.mark.parametrize("name", [".", "missing"])
-def test_a_folder_without_a_data_set_is_refused(tmp_path, name):
-    with pytest.raises(TrainError, match=r"\(a folder with dataset.json\), found no .*; build one"):
-        find_dataset(tmp_path / name)
 
 
 # ---- training clips

@@ -11,11 +11,13 @@ from shard_builders import Recording
 from tiny_runs import RECORDINGS, tiny_config, write_tiny_dataset
 
 from toolkit.shards import DatasetReader, ShardError
+from train.dataset_folder import find_run_dataset
 from train.errors import CheckpointError, TrainError
 from train.evaluate import EvaluationOptions, count_dropped, evaluate, evaluate_run, make_loader
-from train.job import Job, run_job
+from train.job import run_job
 from train.pairing import shuffle_pairs
-from train.saved_run import find_run_dataset, load_run
+from train.request import Job
+from train.saved_run import load_run
 
 # Test samples of 3, 2, 3 clips of 8 frames, two of them dropped for different reasons.
 DROPPED = (

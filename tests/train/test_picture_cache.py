@@ -16,10 +16,11 @@ from train import picture_cache
 from train.data_config import DataConfig
 from train.distributed import World
 from train.errors import Interrupted, TrainError
-from train.job import Job, run_job
+from train.job import run_job
 from train.loader import LoaderOptions, make_eval_loader, make_train_loader
 from train.picture_cache import fill_cache, refuse_lack_of_room
 from train.prepare import keep_pictures, prepare
+from train.request import Job
 from train.signals import StopWish
 
 CONFIG = DataConfig(frame_size=8, flip="both", random_move=True)

@@ -13,9 +13,10 @@ from tiny_runs import tiny_config, write_tiny_dataset
 
 import train
 from train.errors import TrainError
-from train.job import Job, run_job
+from train.job import run_job
 from train.pictures import draw_confusion, draw_curves
 from train.report import format_test, read_epochs, report, write_report
+from train.request import Job
 from train.results import format_evaluation, list_classes, write_evaluation
 
 EPOCHS = [

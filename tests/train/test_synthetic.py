@@ -11,8 +11,9 @@ from tiny_runs import tiny_config, write_tiny_dataset
 
 from train import synthetic
 from train.evaluate import EvaluationOptions, evaluate_run
-from train.job import Job, run_job
+from train.job import run_job
 from train.report import format_test
+from train.request import Job
 from train.results import format_evaluation, format_limits
 from train.synthetic import count_stand_ins, find_beside_raw, warn_of_mixture
 

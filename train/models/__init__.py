@@ -1,5 +1,6 @@
 """The networks: ``build_model(ModelConfig(...), graph, n_classes)`` is the way in."""
 
+from train.model_config import AttentionConfig, ModelConfig
 from train.models.attention import (
     AttentionMaps,
     CrossAttention,
@@ -7,7 +8,6 @@ from train.models.attention import (
     align_time,
     capture_attention,
 )
-from train.models.config import AttentionConfig, ModelConfig
 from train.models.counting import ClipSize, count_macs, count_parameters
 from train.models.graph import SkeletonGraph, build_adjacency
 from train.models.insertion import Insertion, insert_after

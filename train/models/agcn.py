@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from train.models.config import ModelConfig
+from train.model_config import ModelConfig
 from train.models.stgcn import SkeletonBranch
 
 EMBEDDING_RATIO = 4

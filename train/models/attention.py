@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.models.config import AttentionConfig, parse_context_k
+from train.model_config import AttentionConfig, parse_context_k
 from train.models.scores import SCORES
 
 

@@ -7,7 +7,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from train.models.config import ModelConfig
+from train.model_config import ModelConfig
 from train.models.graph import SkeletonGraph
 from train.models.networks import ActionNetwork
 

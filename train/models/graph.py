@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-GraphVariant = Literal["spatial", "release", "v01"]
-GRAPH_VARIANTS: tuple[str, ...] = get_args(GraphVariant)
+from train.model_config import CHOICES
+
+GRAPH_VARIANTS = CHOICES["graph_variant"]
 
 Bones = Sequence[tuple[int, int]]
 

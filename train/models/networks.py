@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from train.model_config import ModelConfig
 from train.models.agcn import build_agcn
 from train.models.attention import CrossAttention, SelfAttention, align_time
-from train.models.config import ModelConfig
 from train.models.context import ContextBranch, ContextShape, choose_strides
 from train.models.graph import SkeletonGraph
 from train.models.initialise import initialise_context, initialise_skeleton

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.models.config import AttentionConfig
+from train.model_config import AttentionConfig
 
 # Elements of the largest temporary tensor of the argmax form: 16 MB in float32.  Chunks that stay
 # in the cache were five times faster on a CPU than all pairs at once.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from train.models.config import ModelConfig, unit_names
+from train.model_config import ModelConfig, unit_names
 
 GraphLayer = Callable[[int, int], nn.Module]
 

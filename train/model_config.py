@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from train.models.graph import GRAPH_VARIANTS
-
 CHOICES: dict[str, tuple[str, ...]] = {
     "system": ("rgb", "skeleton", "concat", "self-attention", "cross-attention"),
     "backbone": ("stgcn", "agcn"),
-    "graph_variant": GRAPH_VARIANTS,
+    "graph_variant": ("spatial", "release", "v01"),
     "score": ("dot", "mlp1", "mlp2"),
     "reduce": ("mean", "max"),
     "combine": ("average", "multiplication", "self_only", "cross_only"),
