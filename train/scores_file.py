@@ -19,6 +19,9 @@ SCORES_FILE = "scores.parquet"
 FORMAT_NAME = "ctxtool-scores"
 FORMAT_VERSION = 1
 _KEY = FORMAT_NAME.encode()
+# Thirty times the largest evaluation; of a claim of more nothing is read.
+MAX_VALUES = 250_000_000
+MAX_BYTES = 4 << 30
 
 
 def write_scores(evaluation: Evaluation, path: Path) -> None:
@@ -51,14 +54,14 @@ def write_scores(evaluation: Evaluation, path: Path) -> None:
 
 def read_scores(path: Path) -> Evaluation:
     """Read a score file; raises ``TrainError`` naming file and place of what is wrong."""
-    import pyarrow.parquet as pq
+    import pyarrow as pa
 
     try:
-        table = pq.read_table(path)
+        table = _read_table(path)
         about = dict(json.loads((table.schema.metadata or {}).get(_KEY, b"{}")))
         columns = [table[name] for name in ("sample_id", "label", "scores")]
-    # Damaged pages, foreign files and lacking columns: pyarrow's errors are these three kinds.
-    except (OSError, ValueError, KeyError) as error:
+    # Damaged pages, foreign files and lacking columns; not all of pyarrow's errors are ValueErrors.
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise TrainError(f"{path} is no readable score file: {error}") from error
     if about.get("version") != FORMAT_VERSION:
         raise TrainError(
@@ -66,6 +69,27 @@ def read_scores(path: Path) -> Evaluation:
             f" found {about.get('version', 'none')}"
         )
     return _to_evaluation(path, _check_about(path, about), columns)
+
+
+def _read_table(path: Path) -> Any:
+    """Return the table of a file whose claims fit into memory, ids as a dictionary."""
+    from pyarrow import parquet
+
+    # A folder would be read as one table, a pipe waited for.
+    if path.exists() and not path.is_file():
+        raise ValueError("expected a file, found a folder, a pipe or a device")
+    with parquet.ParquetFile(path, read_dictionary=["sample_id"]) as file:
+        claims = file.metadata
+        groups = [claims.row_group(g) for g in range(claims.num_row_groups)]
+        chunks = [group.column(c) for group in groups for c in range(claims.num_columns)]
+        n_values = sum(chunk.num_values for chunk in chunks)
+        n_bytes = sum(chunk.total_uncompressed_size for chunk in chunks)
+        if not (0 <= n_values <= MAX_VALUES and 0 <= n_bytes <= MAX_BYTES):
+            raise ValueError(
+                f"expected at most {MAX_VALUES} values in {MAX_BYTES} bytes,"
+                f" found {n_values} in {n_bytes}"
+            )
+        return file.read()
 
 
 def _check_about(path: Path, about: dict[str, Any]) -> dict[str, Any]:
@@ -79,24 +103,36 @@ def _check_about(path: Path, about: dict[str, Any]) -> dict[str, Any]:
         raise TrainError(
             f"{path}: metadata: expected what an evaluation holds, found {error!r}"
         ) from error
-    if dropped.shape != (len(names),):
+    if dropped.shape != (len(names),) or (dropped < 0).any():
         raise TrainError(
             f"{path}: metadata: expected dropped samples of {len(names)} classes,"
-            f" found {dropped.size} numbers"
+            f" found {dropped.size} numbers from {dropped.min(initial=0)} on"
         )
     return {**facts, "class_names": names, "dropped": dropped, "source": source}
 
 
 def _to_evaluation(path: Path, about: dict[str, Any], columns: list[Any]) -> Evaluation:
-    ids, K = columns[0].to_pylist(), len(about["class_names"])
-    if len(set(ids)) != len(ids):
+    ids, K = _to_ids(path, columns[0]), len(about["class_names"])
+    labels, scores = _to_labels(path, columns[1], K), _to_scores(path, columns[2], K)
+    try:
+        return Evaluation(sample_ids=ids, labels=labels, scores=scores, **about)
+    except TrainError as error:
+        raise TrainError(f"{path}: {error}") from error
+
+
+def _to_ids(path: Path, column: Any) -> tuple[str, ...]:
+    import pyarrow as pa
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if column.null_count or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise TrainError(
+            f"{path}: column sample_id: expected a text in every row, found {kind}"
+            f" with {column.null_count} rows empty"
+        )
+    # Counted before they are spelt out: one long text may stand for a million rows.
+    if len(column.unique()) != len(column):
         raise TrainError(f"{path}: column sample_id: expected every sample once, found some twice")
-    return Evaluation(
-        sample_ids=tuple(map(str, ids)),
-        labels=_to_labels(path, columns[1], K),
-        scores=_to_scores(path, columns[2], K),
-        **about,
-    )
+    return tuple(column.to_pylist())
 
 
 def _to_labels(path: Path, column: Any, n_classes: int) -> NDArray[np.int64]:
@@ -115,9 +151,17 @@ def _to_labels(path: Path, column: Any, n_classes: int) -> NDArray[np.int64]:
 
 
 def _to_scores(path: Path, column: Any, n_classes: int) -> NDArray[np.float32]:
+    import pyarrow as pa
+
+    kind = column.type
+    is_list = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
     try:
-        return np.stack(column.to_numpy()).astype(np.float32).reshape(len(column), n_classes)
-    # Rows of different lengths, empty ones, and texts.
+        # Texts that look like numbers would pass for them.
+        if not is_list or not pa.types.is_floating(kind.value_type):
+            raise TypeError(str(kind))
+        rows = np.stack(column.to_numpy()) if len(column) else np.empty((0, n_classes))
+        return rows.astype(np.float32).reshape(len(column), n_classes)
+    # Rows of different lengths, and empty ones.
     except (TypeError, ValueError) as error:
         raise TrainError(
             f"{path}: column scores: expected {n_classes} numbers in every row, found {error}"

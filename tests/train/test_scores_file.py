@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_evaluations import LABELS, SCORES, make_evaluation
 
+from train import scores_file
 from train.errors import TrainError
 from train.scores_file import read_scores, write_scores
 
@@ -83,6 +85,23 @@ def change(path, column=None, values=None, about=None):
             {"column": "scores", "values": pa.array([0.1, 0.2, 0.3, 0.4])},
             "column scores: expected 3 numbers in every row",
         ),
+        (
+            {"column": "scores", "values": pa.array([["0.1", "0.2", "0.7"]] * 4)},
+            "column scores: expected 3 numbers in every row, found list<.*string>",
+        ),
+        (
+            {"column": "scores", "values": pa.array([[0.1, None, 0.7]] * 4)},
+            r"scores\.parquet: the scores of 4 of 4 samples are no finite numbers",
+        ),
+        (
+            {"column": "sample_id", "values": pa.array(["a", "b", None, "c"])},
+            "column sample_id: expected a text in every row, found string with 1 rows empty",
+        ),
+        (
+            {"column": "sample_id", "values": pa.array([1, 2, 3, 4])},
+            "column sample_id: expected a text in every row, found int64",
+        ),
+        ({"about": {"dropped": [0, -1, 0]}}, "dropped .* 3 classes, found 3 numbers from -1 on"),
         ({"about": {"dropped": [0, 0]}}, "metadata: expected dropped samples of 3 classes"),
         ({"about": {"class_names": 3}}, "metadata: expected what an evaluation holds"),
     ],
@@ -111,4 +130,18 @@ def test_a_cut_file_is_named(path, keep):
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep)])
     with pytest.raises(TrainError, match="is no readable score file"):
+        read_scores(path)
+
+
+def test_a_folder_or_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(TrainError, match="expected a file, found a folder, a pipe or a device"):
+            read_scores(place)
+
+
+@pytest.mark.parametrize("limit", ["MAX_VALUES", "MAX_BYTES"])
+def test_a_claim_of_too_much_is_not_believed(path, monkeypatch, limit):
+    monkeypatch.setattr(scores_file, limit, 20)
+    with pytest.raises(TrainError, match=r"score file: expected at most .* bytes, found"):
         read_scores(path)
