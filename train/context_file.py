@@ -37,8 +37,8 @@ def write_context_file(
 ) -> None:
     """Write (sample id, features (rows, k, m)) pairs, in float16 if they come so, else float32.
 
-    The file gets its name only when it is whole.  Raises ``ValueError`` naming a sample whose
-    features are of another shape than those before.
+    The file gets its name only when it is whole.  Raises ``ValueError`` naming a sample that comes
+    twice, or whose features are of another shape than those before or no finite numbers.
     """
     if frames_per_row < 1:
         raise ValueError(f"frames_per_row must be at least 1, got {frames_per_row}")
@@ -48,7 +48,7 @@ def write_context_file(
 def _write(
     path: Path, features: Iterable[tuple[str, NDArray[np.floating]]], frames_per_row: int
 ) -> None:
-    ids: list[bytes] = []
+    ids: dict[bytes, None] = {}
     rows = [0]
     with h5py.File(path, "w") as file:
         for name, values in features:
@@ -58,13 +58,16 @@ def _write(
                     f"features of sample {name} are {values.shape}, not (n, k, m) with"
                     f" (k, m) = {data.shape[1:]}"
                 )
-            ids.append(name.encode())
+            _check_numbers(name, values, data.dtype)
+            if name.encode() in ids:
+                raise ValueError(f"sample {name} has features twice")
+            ids[name.encode()] = None
             rows.append(rows[-1] + len(values))
             data.resize(rows[-1], axis=0)
             data[rows[-2] :] = values
         if not ids:
             raise ValueError("a context file needs the features of at least one sample")
-        file["sample/id"] = np.array(ids, "S")
+        file["sample/id"] = np.array(list(ids), "S")
         file["sample/row"] = np.array(rows, np.int64)
         file.attrs["format"] = FORMAT_NAME
         file.attrs["format_version"] = FORMAT_VERSION
@@ -80,6 +83,17 @@ def _create(file: h5py.File, name: str, values: NDArray[np.floating]) -> h5py.Da
     return file.create_dataset(
         "data", shape=(0, *row), maxshape=(None, *row), chunks=(n_rows, *row), dtype=dtype
     )
+
+
+def _check_numbers(name: str, values: NDArray[np.floating], dtype: np.dtype[Any]) -> None:
+    """Refuse what a training would stop at, after hours: NaN, and what is too large to be kept."""
+    with np.errstate(over="ignore"):
+        bad = np.flatnonzero(~np.isfinite(values.astype(dtype)).all((1, 2)))
+    if bad.size:
+        raise ValueError(
+            f"features of sample {name} must be finite numbers that fit {dtype}; those of"
+            f" {bad.size} rows are not, the first is row {bad[0]}"
+        )
 
 
 class ContextFile:

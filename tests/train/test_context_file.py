@@ -227,6 +227,12 @@ def test_a_file_that_cannot_be_opened(dataset, tmp_path, content):
         ContextFile(path, DatasetReader(dataset), range(5))
 
 
+def spoilt(value):
+    features = np.zeros((6, 3, 4))
+    features[4, 1, 2] = value
+    return features
+
+
 @pytest.mark.parametrize(
     ("pairs", "s", "sentence"),
     [
@@ -235,6 +241,10 @@ def test_a_file_that_cannot_be_opened(dataset, tmp_path, content):
         ([("a", np.zeros((0, 3, 4)))], 1, "sample a must be"),
         ([("a", np.zeros((2, 3, 4))), ("b", np.zeros((2, 3, 5)))], 1, "sample b are"),
         ([("a", np.zeros((2, 3, 4)))], 0, "frames_per_row"),
+        ([("a", spoilt(np.nan))], 1, "sample a must be finite .* of 1 rows are not, .* row 4"),
+        ([("a", spoilt(-np.inf))], 1, "sample a must be finite numbers that fit float32"),
+        ([("a", spoilt(1e39))], 1, "sample a must be finite numbers that fit float32"),
+        ([("a", spoilt(0)), ("a", spoilt(0))], 1, "sample a has features twice"),
     ],
 )
 def test_wrong_features_write_nothing(tmp_path, pairs, s, sentence):
