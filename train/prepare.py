@@ -25,6 +25,7 @@ from train.sampling import EpochSampler
 from train.schedule import scale_rate
 from train.signals import StopWish
 from train.subsets import Subsets, select_subsets
+from train.synthetic import count_stand_ins
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +136,10 @@ def _check_classes(config: TrainConfig, reader: DatasetReader, samples: np.ndarr
             f"{told}; extract them too, set run.missing_classes=allow to train without them, or"
             " take --recipe demo for synthetic data"
         )
-    logger.warning("%s", told)
+    if count_stand_ins(reader) == len(reader):
+        logger.info("%s: these are synthetic stand-ins, which have few classes", told)
+    else:
+        logger.warning("%s", told)
 
 
 def build_network(prepared: Prepared, world: World) -> ActionNetwork:

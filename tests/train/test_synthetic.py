@@ -6,12 +6,13 @@ from unittest.mock import MagicMock
 import pandas as pd
 import pytest
 from made_evaluations import make_evaluation
-from shard_builders import write_dataset
-from tiny_runs import tiny_config, write_tiny_dataset
+from shard_builders import Recording, write_dataset
+from tiny_runs import RECORDINGS, tiny_config, write_tiny_dataset
 
 from train import synthetic
 from train.evaluate import EvaluationOptions, evaluate_run
 from train.job import run_job
+from train.prepare import prepare
 from train.report import format_test
 from train.request import Job
 from train.results import format_evaluation, format_limits
@@ -147,3 +148,18 @@ def test_a_training_warns_of_a_mixture(shards, tmp_path, monkeypatch):
     changes = {"model.system": "skeleton", "optim.epochs": 1, "optim.milestones": []}
     run_job(Job(tiny_config(changes), shards, tmp_path / "run"))
     assert told == [shards]
+
+
+@pytest.mark.parametrize(("n_stand_ins", "level"), [(4, "INFO"), (3, "WARNING"), (0, "WARNING")])
+def test_stand_ins_of_few_classes_are_nothing_to_warn_of(
+    tmp_path, monkeypatch, caplog, n_stand_ins, level
+):
+    recordings = (Recording("a"), *RECORDINGS[-3:])
+    folder = write_tiny_dataset(tmp_path / "made", pictures=False, recordings=recordings)
+    monkeypatch.setattr("train.prepare.count_stand_ins", lambda reader: n_stand_ins)
+    changes = {"model.system": "skeleton", "run.missing_classes": "allow"}
+    with caplog.at_level("INFO"):
+        prepare(tiny_config(changes), folder)
+    (record,) = caplog.records
+    assert record.levelname == level
+    assert record.getMessage().startswith("2 of 3 classes have no training sample in split xsub")
