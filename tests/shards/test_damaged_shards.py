@@ -235,6 +235,13 @@ def test_a_group_in_the_place_of_a_table(shard):
     assert refusal(shard) == "rgb/data: expected a table, found Group"
 
 
+def test_a_type_in_the_place_of_a_table(shard):
+    with h5py.File(shard, "r+") as file:
+        del file["rgb/data"]
+        file["rgb/data"] = np.dtype("|u1")
+    assert refusal(shard) == "rgb/data: expected a table, found Datatype"
+
+
 def test_a_table_in_the_place_of_a_group(shard):
     with h5py.File(shard, "r+") as file:
         del file["rgb"]
@@ -255,6 +262,7 @@ def test_a_table_in_the_place_of_a_group(shard):
         ("sample/id", lambda a: a.astype(object)),
         ("sample/id", lambda a: np.arange(len(a))),
         ("clip/start", lambda a: np.array(a[0])),
+        ("clip/start", lambda a: h5py.Empty(a.dtype)),
     ],
 )
 def test_another_type_or_shape_is_refused(shard, name, change):

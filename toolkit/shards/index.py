@@ -6,11 +6,13 @@ Everything a shard claims is checked here, before any of it is used.
 import json
 import math
 import os
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5s, h5t
 from numpy.typing import NDArray
 
 from toolkit.aligned import Codec
@@ -81,15 +83,17 @@ def read_index(path: Path) -> Index:
     size = _file_size(path)
     try:
         # A shard has its name only once it is whole: no lock is needed, and some network file
-        # systems have none to give.
+        # systems have none to give.  What is in it is looked at through h5py's low-level calls:
+        # its objects for groups and tables take several times as long.
         with h5py.File(path, "r", locking=False) as file:
-            codec = _read_codec(path, file)
-            layout = _read_layout(path, file)
+            codec = _read_codec(path, file.id)
+            layout = _read_layout(path, file.id)
             wanted = tables(layout, codec)
-            if file.get("rgb", getlink=True) is None:
+            if not file.id.links.exists(b"rgb"):
                 wanted = {n: t for n, t in wanted.items() if n not in picture_tables(codec)}
-            places = {name: _place(path, file, name, wanted[name], size) for name in wanted}
-            columns = {name: file[name][()] for name in _LOADED if name in wanted}
+            opened = _open_tables(path, file.id, wanted, size)
+            columns = {name: _load(*opened[name]) for name in _LOADED if name in wanted}
+            places = {name: place for name, (_, place) in opened.items()}
             ids = [name.decode() for name in columns["sample/id"].tolist()]
     # What h5py raises on a damaged file depends on where the damage is.
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
@@ -117,9 +121,9 @@ def _file_size(path: Path) -> int:
         raise ShardError(path, "file", expected="a shard", found=say_unread(error)) from error
 
 
-def _read_codec(path: Path, file: h5py.File) -> Codec:
+def _read_codec(path: Path, file: h5f.FileID) -> Codec:
     """Return how frames are stored, which the version of the format says."""
-    name, version = _read_attribute(file, "format"), _read_attribute(file, "format_version")
+    name, version = _read_attribute(file, b"format"), _read_attribute(file, b"format_version")
     for codec, known in SHARD_VERSIONS.items():
         if (name, version) == (FORMAT_NAME, known):
             return codec
@@ -127,52 +131,110 @@ def _read_codec(path: Path, file: h5py.File) -> Codec:
     raise ShardError(path, "format", expected=wanted, found=f"{name} version {version}")
 
 
-def _read_layout(path: Path, file: h5py.File) -> SkeletonLayout:
+def _read_layout(path: Path, file: h5f.FileID) -> SkeletonLayout:
     try:
-        return SkeletonLayout.from_dict(json.loads(_read_attribute(file, "layout") or "{}"))
+        return _parse_layout(_read_attribute(file, b"layout") or "{}")
     except (TypeError, ValueError, RecursionError) as error:
         raise ShardError(path, "layout", expected="a skeleton layout", found=str(error)) from error
 
 
-def _read_attribute(file: h5py.File, name: str) -> Any:
+@lru_cache(maxsize=16)
+def _parse_layout(text: str) -> SkeletonLayout:
+    """Parse what all shards of a data set have in common."""
+    return SkeletonLayout.from_dict(json.loads(text))
+
+
+def _read_attribute(file: h5f.FileID, name: bytes) -> Any:
     """Return a number or text, None where there is none of a fixed size.
 
     Text of variable size lies behind a pointer that HDF5 follows into a crash when it is damaged.
     """
-    if name not in file.attrs:
+    if not h5a.exists(file, name):
         return None
-    kind = file.attrs.get_id(name)
-    if kind.shape != () or kind.dtype.kind not in "iS":
+    attribute = h5a.open(file, name)
+    if attribute.shape != () or attribute.dtype.kind not in "iS":
         return None
-    value = file.attrs[name]
+    found = np.empty((), attribute.dtype)
+    attribute.read(found)
+    value = found.item()
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _place(path: Path, file: h5py.File, name: str, table: Table, size: int) -> Place:
+def _open_tables(
+    path: Path, file: h5f.FileID, wanted: dict[str, Table], size: int
+) -> dict[str, tuple[h5d.DatasetID, Place]]:
+    """Open every table that is wanted and look it up, each group on the way to them once."""
+    groups: dict[str, Any] = {}
+    opened = {}
+    for name, table in wanted.items():
+        group = name.partition("/")[0]
+        if group not in groups:
+            groups[group] = _follow(path, file, group)
+        data = _follow(path, groups[group], name)
+        opened[name] = data, _place(path, data, name, table, size)
+    return opened
+
+
+def _follow(path: Path, group: Any, name: str) -> Any:
+    """Open what the last part of a name leads to from a group; no link may leave this file."""
+    last = name.rpartition("/")[2].encode()
+    if not isinstance(group, h5g.GroupID):
+        found = "nothing"
+    elif group.links.exists(last) and group.links.get_info(last).type == h5l.TYPE_HARD:
+        return h5o.open(group, last)
+    else:
+        link = h5py.Group(group).get(last, getlink=True)
+        found = type(link).__name__ if link else "nothing"
+    raise ShardError(path, name, expected="a table in this file", found=found)
+
+
+def _place(path: Path, data: Any, name: str, table: Table, size: int) -> Place:
     """Look one table up, refusing everything that could lead outside this file or its end."""
-    for step in (name.partition("/")[0], name):
-        link = file.get(step, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            found = type(link).__name__ if link else "nothing"
-            raise ShardError(path, step, expected="a table in this file", found=found)
-    data = file[name]
-    if not isinstance(data, h5py.Dataset):
-        raise ShardError(path, name, expected="a table", found=type(data).__name__)
-    if data.chunks is not None or data.external or data.is_virtual:
-        raise ShardError(path, name, expected="a contiguous table", found="another storage")
-    kind_fits = data.dtype.kind == "S" if table.dtype == "S" else data.dtype == table.dtype
-    if not kind_fits or data.ndim != 1 + len(table.rest) or data.shape[1:] != table.rest:
+    if not isinstance(data, h5d.DatasetID):
+        found = "Group" if isinstance(data, h5g.GroupID) else "Datatype"
+        raise ShardError(path, name, expected="a table", found=found)
+    # Only what lies in one piece in this file has an offset; what is empty may have none either.
+    offset = data.get_offset()
+    if offset is None:
+        _check_storage(path, data, name)
+    dtype, shape = _find_type(data, table), data.get_space().get_simple_extent_dims()
+    kind_fits = dtype.kind == "S" if table.dtype == "S" else dtype == table.dtype
+    if not kind_fits or not shape or len(shape) != 1 + len(table.rest) or shape[1:] != table.rest:
         wanted = f"{table.dtype} (n, {', '.join(map(str, table.rest))})"
-        raise ShardError(path, name, expected=wanted, found=f"{data.dtype} {data.shape}")
-    row_bytes = data.dtype.itemsize * math.prod(table.rest)
+        raise ShardError(path, name, expected=wanted, found=f"{dtype} {shape}")
+    row_bytes = dtype.itemsize * math.prod(table.rest)
     # Counted here: h5py counts in 64 bits, where 2**61 rows of 8 bytes are none.
-    n_bytes = data.shape[0] * row_bytes
-    offset = data.id.get_offset() if n_bytes else 0
+    n_bytes = shape[0] * row_bytes
+    offset = offset if n_bytes else 0
     if offset is None or offset + n_bytes > size:
         raise ShardError(path, name, expected=f"{n_bytes} bytes", found="the file's end before")
     if name in _LOADED:
-        _check_loadable(path, name, data.shape[0], n_bytes)
-    return Place(offset, data.dtype, data.shape, row_bytes)
+        _check_loadable(path, name, shape[0], n_bytes)
+    return Place(offset, dtype, shape, row_bytes)
+
+
+def _check_storage(path: Path, data: h5d.DatasetID, name: str) -> None:
+    creation = data.get_create_plist()
+    if creation.get_layout() in (h5d.CHUNKED, h5d.VIRTUAL) or creation.get_external_count():
+        raise ShardError(path, name, expected="a contiguous table", found="another storage")
+
+
+def _find_type(data: h5d.DatasetID, table: Table) -> np.dtype[Any]:
+    """Return the type of a table's elements, in which h5py need not look up the wanted one."""
+    if table.dtype != "S" and data.get_type().equal(_stored_type(table.dtype)):
+        return np.dtype(table.dtype)
+    return data.dtype
+
+
+@cache
+def _stored_type(dtype: str) -> h5t.TypeID:
+    return h5t.py_create(np.dtype(dtype))
+
+
+def _load(data: h5d.DatasetID, place: Place) -> NDArray[Any]:
+    rows = np.empty(place.shape, place.dtype)
+    data.read(h5s.ALL, h5s.ALL, rows)
+    return rows
 
 
 def _check_loadable(path: Path, name: str, n_rows: int, n_bytes: int) -> None:
