@@ -180,7 +180,7 @@ def test_options_of_the_run_are_honoured_beside_from(raw):
     ran, out = build(raw.parent, "--from", extraction, *options)
     assert (ran.status, statuses(out)) == (0, {"--33Lscn6sk": "ok"})
     dry, _ = build(raw.parent, "--from", extraction, "--samples-per-shard", 1, "--dry-run")
-    assert "2 samples planned, 1 to extract" in dry.out
+    assert "2 samples planned, 1 to copy" in dry.out
     assert "1 lie in finished shards and are kept" in dry.out
     assert statuses(out) == {"--33Lscn6sk": "ok"}
 

@@ -25,14 +25,24 @@ def describe_plan(plan: Plan, finished: Collection[int] = (), part: Part | None 
     work = samples.filter(pa.array((numbers(samples, "reason") == "") & ~is_done))
     n_done = np.count_nonzero(is_done)
     reasons = Counter(filter(None, samples["reason"].to_pylist()))
-    n_bytes = sum(int(numbers(work, f"{file}_bytes").sum()) for file in ("poses", "video"))
+    copies = plan.header.options.source == "shards"
+    verb, files = ("copy", "shards") if copies else ("extract", "raw files")
+    n_bytes = sum(_count_bytes(work, file) for file in ("poses", "video"))
     head = [
-        f"{plan.header.name}: {len(samples)} samples planned, {len(work)} to extract"
-        f" ({n_bytes / 1e6:,.1f} MB of raw files) into {pc.count_distinct(work['shard'])} shards",
+        f"{plan.header.name}: {len(samples)} samples planned, {len(work)} to {verb}"
+        f" ({n_bytes / 1e6:,.1f} MB of {files}) into {pc.count_distinct(work['shard'])} shards",
         *([f"  {n_done} lie in finished shards and are kept"] if n_done else []),
         *(f"  {n} {reason}" for reason, n in reasons.most_common()),
     ]
-    return "\n".join([*head, *_describe_splits(plan, work), *_describe_classes(plan, work)])
+    splits = [f"by split (samples to {verb})", *_describe_splits(plan, work)]
+    return "\n".join([*head, *splits, *_describe_classes(plan, work)])
+
+
+def _count_bytes(work: pa.Table, file: str) -> int:
+    """Return the size of the files of a kind, each once: a shard holds many recordings."""
+    size = f"{file}_bytes"
+    sizes = work.group_by([f"{file}_folder", f"{file}_name"]).aggregate([(size, "max")])
+    return int(numbers(sizes, f"{size}_max").sum())
 
 
 def _list_subsets(work: pa.Table, split: str) -> list[str]:
@@ -43,7 +53,7 @@ def _list_subsets(work: pa.Table, split: str) -> list[str]:
 
 
 def _describe_splits(plan: Plan, work: pa.Table) -> list[str]:
-    lines = ["by split (samples to extract)"]
+    lines = []
     for split in plan.header.splits:
         counts = Counter(_list_subsets(work, split))
         parts = ", ".join(f"{subset} {n}" for subset, n in sorted(counts.items(), reverse=True))
