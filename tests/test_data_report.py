@@ -140,6 +140,14 @@ def test_names_of_a_category_come_in_the_order_they_sort_in():
     assert names["split_x"] == ["train", "val", "test"]
 
 
+@pytest.mark.parametrize(("split", "title"), [("xsub", "split xsub"), ("split", "split")])
+def test_a_split_column_is_called_a_split_once(split, title):
+    row = {"sample_id": ["a"], "status": ["ok"], "detail": [""], f"split_{split}": ["train"]}
+    manifest = pd.DataFrame(row).reindex(columns=[*COLUMNS, f"split_{split}"])
+    titles = {column["name"]: column["title"] for column in pack_table(manifest, Pack())}
+    assert titles[f"split_{split}"] == title
+
+
 def test_half_the_shown_samples_have_the_worst_drift(folder):
     # Usable: a 0, b 8, d 4, f 0, g 20 ms, of the classes 0, 1, 0, 0, 1.
     with DatasetReader(folder) as reader:

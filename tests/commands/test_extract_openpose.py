@@ -54,7 +54,7 @@ def test_a_table_of_own_recordings_is_built(recorded):
     out = recorded.parent / "out" / "openpose"
     ran = ctxtool("extract-openpose", "--table", "my.csv", "--jobs", 1, cwd=recorded.parent)
     assert (ran.status, ran.err) == (0, "")
-    assert ran.out.splitlines()[0] == "out/openpose: 2 planned = 2 ok"
+    assert ran.out == "out/openpose: 2 planned = 2 ok\nsplit: train 1, test 1\n"
     manifest = rows(out)
     # Classes in the order of their names: run, walk.
     assert manifest[["label", "label_name", "split_split"]].values.tolist() == [

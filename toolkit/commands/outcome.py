@@ -86,9 +86,9 @@ def _name_first(manifest: "pd.DataFrame | None", refused: set[str]) -> str:
 
 
 def _report_split(manifest: "pd.DataFrame", split: str) -> None:
-    from toolkit.shards import OK, SPLIT_PREFIX
+    from toolkit.shards.manifest import OK, SPLIT_PREFIX, title_split
 
     usable = manifest[manifest["status"] == OK]
     counts = usable[SPLIT_PREFIX + split].value_counts()
     parts = ", ".join(f"{subset} {n}" for subset, n in sorted(counts.items(), reverse=True))
-    click.echo(f"split {split}: {parts or 'no usable sample'}")
+    click.echo(f"{title_split(split)}: {parts or 'no usable sample'}")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.page import Pack
-from toolkit.shards.manifest import COLUMNS, OK, SPLIT_PREFIX
+from toolkit.shards.manifest import COLUMNS, OK, SPLIT_PREFIX, title_split
 
 # The page packs a row's number into 21 bits (ROW_BITS in page/rows.js).
 MAX_SAMPLES = 2**21
@@ -64,7 +64,7 @@ def pack_table(manifest: pd.DataFrame, pack: Pack) -> list[dict[str, Any]]:
 def _list_splits(manifest: pd.DataFrame) -> Iterator[_Column]:
     for name in manifest.columns:
         if name.startswith(SPLIT_PREFIX):
-            yield _Column(name, f"split {name.removeprefix(SPLIT_PREFIX)}", "category")
+            yield _Column(name, title_split(name.removeprefix(SPLIT_PREFIX)), "category")
 
 
 def _list_facts(manifest: pd.DataFrame) -> Iterator[_Column]:

@@ -82,6 +82,11 @@ def splits_of(frame: "pd.DataFrame") -> list[str]:
     return [c.removeprefix(SPLIT_PREFIX) for c in frame.columns if c.startswith(SPLIT_PREFIX)]
 
 
+def title_split(split: str) -> str:
+    """Return what to call a split where nothing else says that it is one; some are named so."""
+    return split if split == "split" else f"split {split}"
+
+
 def _fact_type(values: "pd.Series[Any]") -> str:
     known = values.dropna()
     return "Int32" if len(known) and all(isinstance(v, int) for v in known) else "string"
