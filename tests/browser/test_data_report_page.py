@@ -97,6 +97,16 @@ def test_columns_sort_both_ways_and_say_so(page):
     assert ids(page)[-1] == "wave-failed"
 
 
+def test_print_unfolds_what_is_folded_and_folds_it_again(page):
+    seen = """() => [...document.querySelectorAll("details")].map(({ open }) => open)"""
+    # How it was made, and the one reason of failures.
+    assert page.evaluate(seen) == [False, True]
+    page.evaluate("""() => dispatchEvent(new Event("beforeprint"))""")
+    assert page.evaluate(seen) == [True, True]
+    page.evaluate("""() => dispatchEvent(new Event("afterprint"))""")
+    assert page.evaluate(seen) == [False, True]
+
+
 def test_a_choice_filters_table_and_figures_and_can_be_taken_back(page):
     page.get_by_label("split xsub").select_option(label="test")
     assert ids(page) == ["drift-b", "eat-quiet"]

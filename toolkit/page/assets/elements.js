@@ -50,3 +50,13 @@ async function copyText(text, shown) {
     return false;
   }
 }
+
+// Paper unfolds nothing: all of it is printed, and folded afterwards as it was.
+const unfolded = [];
+addEventListener("beforeprint", () => {
+  unfolded.push(...document.querySelectorAll("details:not([open])"));
+  for (const folded of unfolded) folded.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const folded of unfolded.splice(0)) folded.open = false;
+});
