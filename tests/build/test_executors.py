@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from toolkit.build import executors
 from toolkit.build.executors import WorkerDiedError, run_tasks
@@ -64,6 +65,29 @@ def test_a_process_that_dies_once_costs_nothing(tmp_path, caplog):
     results = list(run_tasks(die_once, [0, 1, tmp_path / "died", 3, 4], 2))
     assert sorted(results, key=str) == [0, 1, 3, 4, "second try"]
     assert "a worker process died; beginning anew with " in caplog.text
+
+
+def ill_starred(killer):
+    """Stand in for the processes: a task that kills does so before any beside it is done."""
+
+    def run_pool(work, tasks, places, n_jobs):
+        for number, place in enumerate(places):
+            if killer in places[number : number + n_jobs]:
+                raise TerminatedWorkerError
+            yield place, work(tasks[place])
+
+    return run_pool
+
+
+@pytest.mark.parametrize("killer", range(6))
+@pytest.mark.parametrize("n_jobs", [2, 3, 8])
+def test_no_task_is_lost_to_one_that_kills_beside_it(monkeypatch, killer, n_jobs):
+    monkeypatch.setattr(executors, "_run_pool", ill_starred(killer))
+    done = []
+    with pytest.raises(WorkerDiedError):
+        for result in run_tasks(abs, range(6), n_jobs):
+            done.append(result)
+    assert sorted(done) == [number for number in range(6) if number != killer]
 
 
 def die(task):

@@ -7,8 +7,10 @@ import json
 import multiprocessing
 import os
 import resource
+import runpy
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -16,8 +18,9 @@ from tiny_runs import StoppedTrainer, differing, make_trainer, weights_of
 from torch.nn.functional import cross_entropy
 
 from toolkit.shards import files as shard_files
+from train import ablate, loop
 from train import checkpoint as checkpoint_files
-from train import loop
+from train.command_line import run_command
 from train.distributed import (
     explain_lost_ranks,
     gather_over_ranks,
@@ -53,6 +56,31 @@ def run_processes(target, places):
     for process in processes:
         process.join()
     return [process.exitcode for process in processes]
+
+
+def run_as_module(command, streams):
+    """Be ``python -m module`` with its arguments, and both output streams in files."""
+    _become(command, streams)
+    with warnings.catch_warnings():
+        # It may have been imported with what all children share.
+        warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning)
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+
+
+def run_as_script(command, streams):
+    """Be ``python path``, on a machine without a GPU."""
+    _become(command, streams)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    sys.path.insert(0, str(Path(command[0]).parent))
+    runpy.run_path(command[0], run_name="__main__")
+
+
+def _become(command, streams):
+    torch.set_num_threads(1)
+    for number, path in enumerate(streams, start=1):
+        with path.open("w") as file:
+            os.dup2(file.fileno(), number)
+    sys.argv = command
 
 
 def run_deserted(rank, port, out):
@@ -140,6 +168,14 @@ def run_reader_killed(arguments, said):
     sys.stderr = said.open("w")
     sys.argv = ["train.run", *arguments]
     main()
+
+
+def run_ablation_apart(arguments):
+    """Run the command as the head of a process group of its own."""
+    os.setsid()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    sys.argv = ["train.ablate", *arguments]
+    run_command(ablate.ablate)
 
 
 def watch_samples(trainer):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from made_evaluations import make_evaluation
+from made_evaluations import make_evaluation, write_finished
 from report_pages import carried
 from tiny_runs import SETTINGS, write_tiny_dataset
 
@@ -66,18 +66,6 @@ class FakeTrainings:
             fingerprint = read_dataset_info(options["--shards"]).fingerprint
             write_finished(out, config, self.top1 + 0.1 * config.run.seed, fingerprint)
         return status
-
-
-def write_finished(out, config, top1, fingerprint):
-    folder = Path(out)
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    (folder / "checkpoints" / "step-000000007.pt").touch()
-    (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    figures = {"top1": top1, "top5": 1.0, "n_samples": 512, "subset": "test"}
-    found = {"checkpoint": "step-000000007.pt", "average": "softmax", "split": config.data.split}
-    found["fingerprint"] = fingerprint
-    (folder / "evaluation.json").write_text(json.dumps(figures | found))
-    (folder / "result.json").write_text("{}")
 
 
 @pytest.fixture

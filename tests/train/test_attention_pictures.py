@@ -11,6 +11,7 @@ from tiny_runs import write_tiny_dataset
 from trained_runs import run_module, train_run
 
 from toolkit.shards import LAYOUTS, DatasetReader
+from train import attention as pictures
 from train.attention import PictureOptions, attention, draw_sample, draw_subset
 from train.attention_heatmap import JointMeans, measure_joints
 from train.attention_maps import (
@@ -199,7 +200,9 @@ def test_a_skeleton_is_seen_in_another_scene(loaded, shards):
     assert np.array_equal(clips[1].pixels, reader.window(own, 8, 8).pixels)
 
 
-def test_nobody_says_what_is_right_in_another_scene(loaded, shards, tmp_path):
+def test_nobody_says_what_is_right_in_another_scene(loaded, shards, tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "draw_clip", lambda figure, clip, path: path.touch())
+    monkeypatch.setattr(pictures, "write_video", lambda path, *_: path.touch())
     options = PictureOptions((0,), scene="test0")
     written = draw_sample(loaded, shards, "test1", tmp_path, options)
     assert [path.name for path in written] == [
@@ -271,11 +274,13 @@ def test_the_heat_map_is_drawn_and_listed(loaded, shards, tmp_path):
     assert cv2.imread(str(picture)) is not None
 
 
-def test_the_command_draws_beside_the_run(run):
-    ran = run_module("train.attention", run, "--sample", "test0", "--clip", 0, "--device", "cpu")
+def test_the_command_draws_beside_the_run(run, tmp_path):
+    # 8 frames, one clip.
+    given = ("--sample", "train0", "--clip", 0, "--device", "cpu")
+    ran = run_module("train.attention", run, *given, folder=tmp_path)
     assert ran.status == 0, ran.err
     assert ran.out.split() == [
-        str(run / "attention" / name) for name in ("test0-clip0-gcn1.png", "test0-gcn1.mp4")
+        str(run / "attention" / name) for name in ("train0-clip0-gcn1.png", "train0-gcn1.mp4")
     ]
 
 

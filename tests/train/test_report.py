@@ -96,7 +96,7 @@ def test_the_section_of_the_summary():
     assert "| top-1 | 75.00% | 37.50% |" in text
 
 
-@pytest.mark.parametrize("n_classes", [1, 15, 45, 400])
+@pytest.mark.parametrize("n_classes", [1, 45, 400])
 def test_any_number_of_classes_can_be_drawn(tmp_path, n_classes):
     rng = np.random.default_rng(n_classes)
     evaluation = make_evaluation(

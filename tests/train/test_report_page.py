@@ -226,6 +226,6 @@ def test_an_ablation_has_its_tables_and_the_ways_to_its_runs(tmp_path):
 
 def test_the_command_tells_the_size(run, tmp_path):
     out = tmp_path / "page.html"
-    done = run_module("train.report", run, "--mistakes", "1", "--out", out)
+    done = run_module("train.report", run, "--mistakes", "1", "--out", out, folder=tmp_path)
     assert done.status == 0, done.err
     assert done.out == f"{out}: {out.stat().st_size / 1e6:.1f} MB\n"

@@ -1,9 +1,6 @@
 import json
-import os
 import signal
-import subprocess
 import sys
-from pathlib import Path
 
 import pandas
 import pytest
@@ -12,13 +9,13 @@ from child_jobs import run_killed, run_processes
 from click.testing import CliRunner
 from shard_builders import Recording
 from tiny_runs import RECORDINGS, tiny_arguments, write_tiny_dataset
+from trained_runs import run_module
 
 from train.config import TrainConfig
 from train.errors import TrainError
 from train.files import RunFolder
 from train.run import main, train
 
-ROOT = Path(__file__).resolve().parents[2]
 FAST = {"optim.epochs": 2, "run.batch_size": 4, "model.system": "skeleton"}
 
 
@@ -226,14 +223,22 @@ def test_classes_without_samples_are_named(tmp_path):
     assert "1 train" in run(*arguments, "--set", "run.missing_classes=allow").output
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tiny_dataset, tmp_path_factory):
+    """The arguments of a training, but for its folder, and what it ends in."""
+    folder = RunFolder(tmp_path_factory.mktemp("undisturbed") / "run")
+    settings = tiny_arguments({**FAST, "run.batch_size": 2, "run.checkpoint_every": 1})
+    arguments = ["--shards", str(tiny_dataset), *settings, "--out"]
+    run(*arguments, folder.path)
+    return arguments, folder
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
 )
-def test_a_killed_process_resumes_to_the_same_weights(tiny_dataset, tmp_path, number, status):
-    whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
-    settings = tiny_arguments({**FAST, "run.batch_size": 2, "run.checkpoint_every": 1})
-    arguments = ["--shards", str(tiny_dataset), *settings, "--out"]
-    run(*arguments, whole.path)
+def test_a_killed_process_resumes_to_the_same_weights(undisturbed, tmp_path, number, status):
+    arguments, whole = undisturbed
+    killed = RunFolder(tmp_path / "killed")
     assert run_processes(run_killed, [(number, 3, [*arguments, str(killed.path)])]) == [status]
     saved_at = 2 if number == signal.SIGKILL else 3
     assert killed.latest().stem == f"step-{saved_at:09d}"
@@ -243,20 +248,12 @@ def test_a_killed_process_resumes_to_the_same_weights(tiny_dataset, tmp_path, nu
     assert all(one["model"][name].equal(other["model"][name]) for name in one["model"])
 
 
-def test_torchrun_trains_on_two_ranks(tiny_dataset, tmp_path):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr",
-                "127.0.0.1", "--nproc-per-node", "2", "-m", "train.run"]  # fmt: skip
-    arguments = ["--shards", str(tiny_dataset), *tiny_arguments(FAST), "--out", str(tmp_path / "r")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*torchrun, *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(tmp_path / "r")]
+def test_torchrun_trains(tiny_dataset, tmp_path):
+    # Several ranks are forked elsewhere: each started by torchrun imports torch once more.
+    torchrun = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", 1, "-m"]
+    arguments = ["--shards", tiny_dataset, *tiny_arguments(FAST), "--out", tmp_path / "r"]
+    ran = run_module("torch.distributed.run", *torchrun, "train.run", *arguments, folder=tmp_path)
+    assert ran.status == 0, ran.err
+    assert ran.out.split() == [str(tmp_path / "r")]
     result = RunFolder(tmp_path / "r").read_json(RunFolder(tmp_path / "r").result)
-    assert (result["epochs"], result["steps"]) == (2, 2)
+    assert (result["epochs"], result["steps"]) == (2, 4)

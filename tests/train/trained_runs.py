@@ -1,8 +1,6 @@
 """Finished tiny trainings of any system, and the real commands run on them."""
 
-import subprocess
-import sys
-
+from child_jobs import run_as_module, run_as_script, run_processes
 from running import Ran
 from tiny_runs import tiny_config
 
@@ -15,9 +13,22 @@ def train_run(shards, out, changes=None):
     return run_job(Job(config, shards, out)).path
 
 
-def run_module(module, *arguments):
-    """Run ``python -m module``; an unexpected traceback fails the test that asked."""
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "Traceback" not in done.stderr, done.stderr
-    return Ran(done.returncode, done.stdout, done.stderr)
+def run_module(module, *arguments, folder):
+    """Run ``python -m module``; an unexpected traceback fails the test that asked.
+
+    The process is forked from one that has imported torch; its streams lie in ``folder``.
+    """
+    return _run_forked(run_as_module, module, arguments, folder)
+
+
+def run_script(path, *arguments, folder):
+    """Run ``python path`` likewise, where there is no GPU."""
+    return _run_forked(run_as_script, str(path), arguments, folder)
+
+
+def _run_forked(function, program, arguments, folder):
+    streams = [folder / f"streams.{name}" for name in ("out", "err")]
+    [status] = run_processes(function, [([program, *map(str, arguments)], streams)])
+    out, err = (path.read_text() for path in streams)
+    assert "Traceback" not in err, err
+    return Ran(status, out, err)

@@ -62,8 +62,10 @@ def _run_in_pools(
     left = dict.fromkeys(range(len(tasks)))
     n_deaths = 0
     while left:
+        # Alone when all that is left was under way at a death: then only the guilty die.
+        places = list(left)[: 1 if n_deaths and len(left) <= n_jobs else None]
         try:
-            with closing(_run_pool(work, tasks, list(left), n_jobs)) as results:
+            with closing(_run_pool(work, tasks, places, n_jobs)) as results:
                 for place, result in results:
                     del left[place]
                     n_deaths = 0
@@ -74,7 +76,7 @@ def _run_in_pools(
                 raise WorkerDiedError(_DIED) from error
             tidy()
             logger.warning("a worker process died; beginning anew with %d shards", len(left))
-            left = dict.fromkeys(_begun_last(list(left), n_jobs))
+            left = dict.fromkeys(_begun_last(list(left), min(n_jobs, len(places))))
 
 
 def _begun_last(left: list[int], n_begun: int) -> list[int]:
