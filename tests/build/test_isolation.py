@@ -2,21 +2,16 @@ import dataclasses
 import errno
 import logging
 import os
-import subprocess
-import sys
-from multiprocessing import Pipe
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from poison import write_poison
 from recordings import OPTIONS, data_set, sample, write_poses
 from video_builders import XVID, gray_pictures, write_video
 
-from toolkit.build import isolation, sample_process
+from toolkit.build import isolation, sample_child
 from toolkit.build.isolation import SampleLimits
 from toolkit.build.plan import make_plan
-from toolkit.build.sample_process import Answer
 from toolkit.build.worker import OwnerGoneError, ShardTask, build_shard
 from toolkit.errors import CtxtoolError
 
@@ -123,71 +118,17 @@ def test_a_file_server_that_does_not_answer_is_no_recording_s_fault(
     raw, tmp_path, harmful, monkeypatch
 ):
     harmful(b="hang")
-    monkeypatch.setattr(isolation, "waits_for_disk", lambda process: True)
+    monkeypatch.setattr(sample_child, "waits_for_disk", lambda process: True)
     with pytest.raises(OSError, match="gives no answer within 3 s") as caught:
         build_shard(work(raw, tmp_path / "out", limits=SampleLimits(timeout_s=3)))
     assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(raw / "b.skeleton"))
-
-
-@pytest.mark.parametrize(("states", "waits"), [("SR", False), ("SD", True), ("", False)])
-def test_one_thread_that_waits_for_a_disk_is_enough(tmp_path, states, waits):
-    for number, state in enumerate(states):
-        (tmp_path / "7" / "task" / str(number)).mkdir(parents=True)
-        text = f"{number} (odd) D name) {state} 1 7 7 0 -1"
-        (tmp_path / "7" / "task" / str(number) / "stat").write_text(text)
-    assert isolation.waits_for_disk(7, tmp_path) is waits
-
-
-def test_a_process_that_cannot_die_is_not_waited_for_long():
-    waited = []
-
-    class Undying:
-        def kill(self):
-            waited.append("killed")
-
-        def wait(self, timeout):
-            waited.append(timeout)
-            raise subprocess.TimeoutExpired("reader", timeout)
-
-    ours, theirs = Pipe()
-    isolation._end(ours, Undying())
-    theirs.close()
-    assert waited == ["killed", isolation._END_S]
-
-
-def test_a_process_that_outlives_its_kill_is_the_disk_s_fault():
-    class Undying:
-        pid = 7
-        kill = staticmethod(lambda: None)
-
-        def wait(self, timeout):
-            raise subprocess.TimeoutExpired("reader", timeout)
-
-    process = object.__new__(isolation._Process)
-    process._child = Undying()
-    with pytest.raises(OSError, match="does not end when killed") as caught:
-        process._wait_death()
-    assert (caught.value.errno, caught.value.filename) == (
-        errno.EIO,
-        "process 7, which reads recordings",
-    )
-
-
-def test_a_process_that_nobody_asks_ends(monkeypatch):
-    monkeypatch.setattr(sample_process, "_settle", lambda parent: None)
-    monkeypatch.setattr(sample_process, "_limit_memory", lambda mib: None)
-    monkeypatch.setattr(sample_process, "IDLE_S", 0.01)
-    ours, theirs = Pipe()
-    ours.send(sample_process.Order(None, OPTIONS, 0, 0))
-    sample_process.serve(os.dup(theirs.fileno()))
-    assert ours.recv() == Answer("ready")
 
 
 def test_a_process_that_may_end_soon_is_asked_no_more(raw, tmp_path, monkeypatch):
     build_shard(work(raw, tmp_path / "one"))
     process = isolation._kept.process
     assert isolation._take(process.order) is process
-    monkeypatch.setattr(isolation, "_KEEP_S", -1.0)
+    monkeypatch.setattr(sample_child, "_KEEP_S", -1.0)
     assert isolation._take(process.order) is not process
     assert not process.is_alive
 
@@ -199,35 +140,6 @@ def test_a_core_more_is_no_thread_more(raw, tmp_path, monkeypatch):
     build_shard(work(raw, tmp_path / "out"))
     threads = Path(f"/proc/{isolation._kept.process._child.pid}/task")
     assert len(list(threads.iterdir())) == 1
-
-
-def test_small_pictures_are_sent_after_a_second_at_the_latest(monkeypatch):
-    now = 100.0
-    # Its own clock alone: a pipe that is asked whether it holds anything looks at the real one.
-    monkeypatch.setattr(sample_process, "time", SimpleNamespace(monotonic=lambda: now))
-    ours, theirs = Pipe()
-    with ours, theirs:
-        batches = sample_process._Batches(ours, sent_s=now)
-        for now, picture in ((100.5, b"a"), (100.9, b"b")):  # noqa: B007 - the clock reads it
-            batches.add(picture)
-        assert not theirs.poll()
-        now = 101.0
-        batches.add(b"c")
-        assert theirs.recv() == [b"a", b"b", b"c"]
-        now = 101.9
-        batches.add(b"d")
-        assert not theirs.poll()
-
-
-def test_an_answer_too_large_to_be_sent_is_told():
-    class Large:
-        def __reduce__(self):
-            raise MemoryError
-
-    ours, theirs = Pipe()
-    with ours, theirs:
-        sample_process._send(ours, Answer("extracted", extracted=Large()))
-        assert theirs.recv() == Answer("memory")
 
 
 def test_a_recording_that_takes_too_much_memory_is_given_up(raw, tmp_path, harmful):
@@ -277,7 +189,7 @@ def test_trouble_of_the_machine_is_not_held_against_a_recording(raw, tmp_path, h
 
 
 def test_an_interpreter_that_does_not_start_blames_no_recording(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(isolation, "_CODE", "import sys; sys.exit(7)")
+    monkeypatch.setattr(sample_child, "_CODE", "import sys; sys.exit(7)")
     with pytest.raises(CtxtoolError, match=r"does not start \(7\): is the installation whole"):
         build_shard(work(raw, tmp_path / "out"))
 
@@ -290,27 +202,27 @@ with open({str(mark)!r}, "ab", 0) as mark:
     mark.write(b".")
     if mark.tell() <= {times}:
         os.kill(os.getpid(), signal.SIGKILL)
-{isolation._CODE}
+{sample_child._CODE}
 """
 
 
 def test_a_process_killed_at_its_start_is_replaced(raw, tmp_path, monkeypatch, caplog):
     calm = build_shard(work(raw, tmp_path / "calm"))
     end_kept()
-    monkeypatch.setattr(isolation, "_CODE", killed_at_its_start(tmp_path / "mark", 2))
+    monkeypatch.setattr(sample_child, "_CODE", killed_at_its_start(tmp_path / "mark", 2))
     assert build_shard(work(raw, tmp_path / "out")) == calm
     assert caplog.text.count("does not start (-9)") == 2
 
 
 def test_processes_killed_at_their_start_again_and_again_end_the_build(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(isolation, "_CODE", killed_at_its_start(tmp_path / "mark", 99))
+    monkeypatch.setattr(sample_child, "_CODE", killed_at_its_start(tmp_path / "mark", 99))
     with pytest.raises(CtxtoolError, match=r"does not start \(-9\): is the installation whole"):
         build_shard(work(raw, tmp_path / "out"))
     assert (tmp_path / "mark").read_bytes() == b"..."
 
 
 def test_a_process_that_never_starts_is_given_up(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(isolation, "_CODE", "import signal; signal.pause()")
+    monkeypatch.setattr(sample_child, "_CODE", "import signal; signal.pause()")
     monkeypatch.setattr(isolation, "_START_S", 0.02)
     limits = SampleLimits(timeout_s=0.01)
     with pytest.raises(CtxtoolError, match=r"has not started within 0\.02 s"):
@@ -339,7 +251,7 @@ def test_whoever_waits_for_nobody_ends_a_hung_decoder(raw, tmp_path, harmful, mo
     task = work(raw, tmp_path / "out", owner=os.getppid())
     first = work(raw, tmp_path / "first", owner=os.getppid())
     build_shard(dataclasses.replace(first, samples=first.samples[:1]))
-    monkeypatch.setattr(isolation, "_SLICE_S", 0.01)
+    monkeypatch.setattr(sample_child, "_SLICE_S", 0.01)
     asked = iter([os.getppid()] * 5)
     monkeypatch.setattr(os, "getppid", lambda: next(asked, 1))
     with pytest.raises(OwnerGoneError):
@@ -351,12 +263,3 @@ def test_whoever_waits_for_nobody_ends_a_hung_decoder(raw, tmp_path, harmful, mo
 def test_limits_below_nothing_are_refused(limits):
     with pytest.raises(ValueError, match="cannot be -1"):
         SampleLimits(**limits)
-
-
-def test_what_reads_recordings_loads_no_tables_and_no_command_line():
-    code = (
-        "import sys; import toolkit.build.sample_process, toolkit.build.extract,"
-        " toolkit.build.video_match; print(*sys.modules)"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    assert not set(run.stdout.split()) & {"pandas", "pyarrow", "click", "joblib", "h5py", "cv2"}
