@@ -96,6 +96,18 @@ def test_pixels_of_no_picture_are_refused(recorded):
     assert not out.exists()
 
 
+def test_another_split_of_the_table_may_be_the_default(tmp_path):
+    write_kinetics_json(tmp_path / "a.json", people(2), label="walk")
+    table = tmp_path / "my.csv"
+    table.write_text("id,label,split,split_fold0,poses,video\na,walk,train,test,a.json,\n")
+    ran, out = extract(table, "--split", "fold0", "--skeleton-only")
+    assert (ran.status, ran.out.splitlines()[1]) == (0, "split fold0: test 1")
+    assert read_dataset_info(out).default_split == "fold0"
+    ran, _ = extract(table, "--split", "fold1", "--skeleton-only")
+    assert ran.status == 2
+    assert "my.csv has the splits split and fold0, not fold1" in ran.err
+
+
 LAYOUT = {
     "name": "stick",
     "joints": ["head", "hand", "foot"],

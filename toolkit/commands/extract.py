@@ -1,5 +1,6 @@
 """``extract-ntu``, ``extract-kinetics``, ``build-kinetics-motion`` and ``extract-openpose``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from toolkit.commands.extraction import (
     extraction_options,
 )
 
+_NTU_SPLITS = {"ntu60": ("xsub", "xview"), "ntu120": ("xsub", "xset")}
 _POSE_FPS = click.option(
     "--pose-fps",
     type=click.FloatRange(0, min_open=True),
@@ -107,7 +109,7 @@ def extract_ntu(ctx: click.Context, /, **given: Any) -> None:
     from toolkit.datasets.ntu import list_ntu
 
     run = _with_default_out(ctx, RunChoices.take(given), given["dataset"])
-    _check_split(given["dataset"], given["split"])
+    _check_split(given["dataset"], given["split"], _NTU_SPLITS[given["dataset"]])
     skeletons, videos = _folders(given, "skeletons", Path("data/ntu"))
     names = {
         "dataset": given.pop("dataset"),
@@ -185,6 +187,13 @@ def build_kinetics_motion(extraction: Path | None, **given: Any) -> None:
     " splits; paths count from its folder.",
 )
 @click.option(
+    "--split",
+    default="split",
+    show_default=True,
+    help="Split that is counted and becomes the data set's default: the column split, or NAME of"
+    " a column split_NAME; all are in the manifest.",
+)
+@click.option(
     "--layout",
     "layout_file",
     type=EXISTING_FILE,
@@ -202,7 +211,7 @@ def build_kinetics_motion(extraction: Path | None, **given: Any) -> None:
 @_POSE_FPS
 @_MAX_DRIFT
 @extraction_options(out="out/openpose")
-def extract_openpose(table: Path, layout_file: Path | None, **given: Any) -> None:
+def extract_openpose(table: Path, split: str, layout_file: Path | None, **given: Any) -> None:
     """Make shards of your own recordings: OpenPose output (COCO-18, BODY_25) and any videos.
 
     \b
@@ -210,6 +219,8 @@ def extract_openpose(table: Path, layout_file: Path | None, **given: Any) -> Non
       ctxtool extract-openpose --table my.csv
       ctxtool extract-openpose --table my.csv --skeleton-only --layout my-joints.json
     """
+    from dataclasses import replace
+
     from toolkit.build.options import BuildOptions
     from toolkit.datasets.openpose import list_openpose, read_layout
     from toolkit.skeleton import OPENPOSE18
@@ -222,14 +233,15 @@ def extract_openpose(table: Path, layout_file: Path | None, **given: Any) -> Non
     layout = read_layout(layout_file) if layout_file else OPENPOSE18
     options = BuildOptions(source="openpose", align="time", **given)
     data = list_openpose(table, videos=not options.skeleton_only, layout=layout)
-    extract(data, options, run)
+    _check_split(str(table), split, data.splits)
+    extract(replace(data, default_split=split), options, run)
 
 
-def _check_split(dataset: str, split: str) -> None:
-    offered = {"ntu60": ("xsub", "xview"), "ntu120": ("xsub", "xset")}[dataset]
+def _check_split(dataset: str, split: str, offered: Sequence[str]) -> None:
     if split not in offered:
+        one = "the split" if len(offered) == 1 else "the splits"
         raise click.BadParameter(
-            f"{dataset} has the splits {' and '.join(offered)}, not {split}", param_hint="--split"
+            f"{dataset} has {one} {' and '.join(offered)}, not {split}", param_hint="--split"
         )
 
 
