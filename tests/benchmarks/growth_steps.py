@@ -125,6 +125,12 @@ def open_shards(folder: Path) -> Job:
     return lambda: [reader.window(sample, 0) for sample in range(0, len(reader), 64)]
 
 
+def open_shards_again(folder: Path) -> Job:
+    job = open_shards(folder)
+    job()
+    return job
+
+
 def sample_epoch(folder: Path) -> Job:
     from train.sampling import EpochSampler
 
@@ -172,6 +178,7 @@ SAMPLE_STEPS: dict[str, Callable[[Path], Job]] = {
 SHARD_STEPS: dict[str, Callable[[Path], Job]] = {
     "opening the data set": open_dataset,
     "a window of each shard": open_shards,
+    "another window of each": open_shards_again,
 }
 CLIP_STEPS: dict[str, Callable[[Path], Job]] = {
     "reading the manifest": read_rows,

@@ -106,6 +106,28 @@ def test_only_so_many_shards_stay_open(made, monkeypatch):
         assert (reader.sample(1).joints == poses_of("b").joints).all()
 
 
+def test_a_shard_is_looked_into_once_while_it_is_known(made, monkeypatch):
+    from toolkit.shards import dataset, reader
+
+    looked, read_index = [], reader.read_index
+    monkeypatch.setattr(
+        reader, "read_index", lambda path: looked.append(path.name) or read_index(path)
+    )
+    monkeypatch.setattr(dataset, "_MAX_OPEN", 1)
+    with DatasetReader(made) as data:
+        for number in (0, 2, 3, 0, 2, 3):
+            data.sample(number)
+        assert looked == ["00000.h5", "00001.h5", "00002.h5"]
+        assert (data.sample(1).joints == poses_of("b").joints).all()
+        monkeypatch.setattr(dataset, "_MAX_RESTING", 1)
+        data.sample(2)  # Shard 2 has rested longest and is forgotten.
+        data.sample(3)
+        assert looked[3:] == ["00002.h5"]
+        data.close()
+        data.sample(2)
+        assert looked[4:] == ["00001.h5"]
+
+
 def test_info_tells_what_the_folder_holds(made):
     info = read_dataset_info(made)
     assert (info.name, info.layout, info.splits) == ("made", NTU25, ("xsub", "xview"))

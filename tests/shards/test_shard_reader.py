@@ -4,6 +4,7 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -185,6 +186,22 @@ def test_a_reader_opens_late_and_again(tmp_path):
     reader.close()
 
 
+def test_a_resting_reader_sees_another_file_of_the_same_name(tmp_path):
+    path = write_shard(tmp_path / "00000.h5", [4])
+    with ShardReader(path) as reader:
+        reader.sample(0)
+        reader.rest()
+        assert frames_of(reader.sample(0), 0) == [0, 1, 2, 3]
+        reader.rest()
+        write_shard(tmp_path / "new.h5", [5, 2]).replace(path)
+        assert reader.n_frames.tolist() == [5, 2]
+        assert frames_of(reader.sample(1), 1) == [0, 1]
+        reader.rest()
+        path.unlink()
+        with pytest.raises(ShardError, match="expected a shard, found none; the command"):
+            reader.sample(0)
+
+
 def open_files():
     return sum(1 for _ in OPEN_FILES.iterdir())
 
@@ -193,6 +210,10 @@ def open_files():
 def test_closing_gives_the_file_back(path):
     before = open_files()
     with ShardReader(path) as reader:
+        reader.sample(0)
+        assert open_files() == before + 1
+        reader.rest()
+        assert open_files() == before
         reader.sample(0)
         assert open_files() == before + 1
     assert open_files() == before
@@ -252,3 +273,15 @@ def test_a_shard_cut_short_behind_our_back_is_told(tmp_path):
         os.truncate(path, 4000)
         with pytest.raises(ShardError, match=r"00000\.h5: byte \d+: expected \d+ bytes, found"):
             reader.sample(0)
+
+
+@pytest.mark.parametrize("edge", [-1, 0, 10**12])
+def test_boundaries_damaged_behind_our_back_are_told(tmp_path, edge):
+    path = write_shard(tmp_path / "00000.h5", [40])
+    with ShardReader(path) as reader:
+        assert len(reader) == 1
+        with h5py.File(path, "r+") as file:
+            file["rgb/offset"][21] = edge
+        assert len(reader.window(0, 0)) == 16
+        with pytest.raises(ShardError, match=r"rgb/offset: expected boundaries rising from 0 to "):
+            reader.window(0, 5)

@@ -24,8 +24,11 @@ from toolkit.skeleton import SkeletonLayout
 if TYPE_CHECKING:
     import pandas as pd
 
-# More shards than this are closed again, the longest unused first: file handles are scarce.
+# More shards than this give their files back, the longest unused first: file handles are scarce.
 _MAX_OPEN = 256
+# Of so many more it stays known what is in them, 30 kB each: the next window may be from any shard,
+# and to look into one takes as long as to decode a window.
+_MAX_RESTING = 8192
 
 # What the manifest must say of every usable sample.
 _NUMBERS = ("shard", "shard_row", "label", "n_frames")
@@ -90,6 +93,7 @@ class DatasetReader:
         numbers = {c: _whole_numbers(self.folder, usable[c]) for c in _NUMBERS}
         self._shard, self._row, self.labels, self.n_frames = (numbers[c] for c in _NUMBERS)
         self._open: OrderedDict[int, ShardReader] = OrderedDict()
+        self._resting: OrderedDict[int, ShardReader] = OrderedDict()
 
     def __enter__(self) -> "DatasetReader":
         return self
@@ -102,7 +106,7 @@ class DatasetReader:
     def __getstate__(self) -> dict[str, Any]:
         # The manifest, if it was looked at, is read again rather than sent to every worker.
         state = {k: v for k, v in self.__dict__.items() if k != "samples"}
-        return state | {"_open": OrderedDict()}
+        return state | {"_open": OrderedDict(), "_resting": OrderedDict()}
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -129,8 +133,9 @@ class DatasetReader:
 
     def close(self) -> None:
         """Close all shards; they open again on the next access."""
-        while self._open:
-            self._open.popitem()[1].close()
+        for readers in (self._open, self._resting):
+            while readers:
+                readers.popitem()[1].close()
 
     def sample(self, sample: int) -> Window:
         """Return all frames of a sample."""
@@ -159,11 +164,19 @@ class DatasetReader:
 
     def _reader(self, shard: int) -> ShardReader:
         if shard not in self._open:
-            self._open[shard] = ShardReader(shard_path(self.folder, shard))
+            resting = self._resting.pop(shard, None)
+            path = shard_path(self.folder, shard)
+            self._open[shard] = ShardReader(path) if resting is None else resting
             if len(self._open) > _MAX_OPEN:
-                self._open.popitem(last=False)[1].close()
+                self._rest(*self._open.popitem(last=False))
         self._open.move_to_end(shard)
         return self._open[shard]
+
+    def _rest(self, shard: int, reader: ShardReader) -> None:
+        reader.rest()
+        self._resting[shard] = reader
+        if len(self._resting) > _MAX_RESTING:
+            self._resting.popitem(last=False)
 
 
 def _whole_numbers(folder: Path, column: "pd.Series[Any]") -> NDArray[np.int32]:

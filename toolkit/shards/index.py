@@ -19,6 +19,7 @@ from toolkit.aligned import Codec
 from toolkit.bounded import check_regular
 from toolkit.errors import ShardError
 from toolkit.shards.files import say_unread
+from toolkit.shards.places import Place, refuse_boundaries
 from toolkit.shards.schema import (
     FORMAT_NAME,
     SHARD_VERSIONS,
@@ -41,20 +42,16 @@ _LOADED = (
 )  # fmt: skip
 
 Columns = dict[str, NDArray[Any]]
-
-
-class Place(NamedTuple):
-    """Where a table's elements lie in the file."""
-
-    offset: int
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    row_bytes: int
+Stamp = tuple[int, int, int]
 
 
 class Index(NamedTuple):
-    """Small tables, the places of all, and where frames come from, if any were stored."""
+    """Small tables, the places of all, and where frames come from, if any were stored.
 
+    ``stamp`` tells the file from another of its name.
+    """
+
+    stamp: Stamp
     layout: SkeletonLayout
     places: dict[str, Place]
     ids: list[str]
@@ -66,21 +63,21 @@ class Index(NamedTuple):
     store: FrameStore | None
 
 
-def read_rows(path: Path, handle: int, place: Place, first: int, n_rows: int) -> NDArray[Any]:
-    """Read rows of a table from an open file; raises ``ShardError`` where it ends too soon."""
-    rows = np.empty((n_rows, *place.shape[1:]), place.dtype)
-    offset = place.offset + first * place.row_bytes
-    n_bytes = os.preadv(handle, [rows.data], offset)
-    if n_bytes != rows.nbytes:
-        raise ShardError(
-            path, f"byte {offset}", expected=f"{rows.nbytes} bytes", found=f"{n_bytes} (truncated)"
-        )
-    return rows
+def is_unchanged(path: Path, index: Index) -> bool:
+    """Tell whether the file is still the one that was looked into, by what its folder says."""
+    try:
+        return _stamp(path.stat()) == index.stamp
+    except OSError:
+        return False
+
+
+def _stamp(info: os.stat_result) -> Stamp:
+    return info.st_ino, info.st_size, info.st_mtime_ns
 
 
 def read_index(path: Path) -> Index:
     """Look into a shard once; raises ``ShardError`` naming the first thing that cannot be."""
-    size = _file_size(path)
+    info = _look_up(path)
     try:
         # A shard has its name only once it is whole: no lock is needed, and some network file
         # systems have none to give.  What is in it is looked at through h5py's low-level calls:
@@ -91,7 +88,7 @@ def read_index(path: Path) -> Index:
             wanted = tables(layout, codec)
             if not file.id.links.exists(b"rgb"):
                 wanted = {n: t for n, t in wanted.items() if n not in picture_tables(codec)}
-            opened = _open_tables(path, file.id, wanted, size)
+            opened = _open_tables(path, file.id, wanted, info.st_size)
             columns = {name: _load(*opened[name]) for name in _LOADED if name in wanted}
             places = {name: place for name, (_, place) in opened.items()}
             ids = [name.decode() for name in columns["sample/id"].tolist()]
@@ -100,6 +97,7 @@ def read_index(path: Path) -> Index:
         raise ShardError(path, "file", expected="an HDF5 shard", found=str(error)) from error
     _check_counts(path, places, wanted, columns)
     return Index(
+        _stamp(info),
         layout,
         places,
         ids,
@@ -112,11 +110,11 @@ def read_index(path: Path) -> Index:
     )
 
 
-def _file_size(path: Path) -> int:
+def _look_up(path: Path) -> os.stat_result:
     try:
         info = path.stat()
         check_regular(path, info, MAX_SHARD_BYTES)
-        return info.st_size
+        return info
     except OSError as error:
         raise ShardError(path, "file", expected="a shard", found=say_unread(error)) from error
 
@@ -273,7 +271,7 @@ def _check_counts(
 
 def _check_boundaries(path: Path, name: str, bounds: NDArray[np.int64], end: int) -> None:
     if bounds[0] != 0 or bounds[-1] != end or np.any(bounds[1:] <= bounds[:-1]):
-        raise ShardError(path, name, expected=f"boundaries rising from 0 to {end}", found="others")
+        raise refuse_boundaries(path, name, end)
 
 
 def _check_clips(path: Path, columns: Columns) -> None:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from toolkit import clips
 from toolkit.shards.codec import Buffer, Picture
 from toolkit.shards.frames import NO_FRAMES, Frames
-from toolkit.shards.index import Index, read_index, read_rows
+from toolkit.shards.index import Index, is_unchanged, read_index
+from toolkit.shards.places import read_frames, read_rows
 from toolkit.skeleton import SkeletonLayout
 
 
@@ -77,6 +78,7 @@ class ShardReader:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._opened: tuple[int, Index] | None = None
+        self._known: Index | None = None
 
     def __enter__(self) -> "ShardReader":
         return self
@@ -87,13 +89,18 @@ class ShardReader:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_opened": None}
+        return {"path": self.path, "_opened": None, "_known": None}
 
     def __del__(self) -> None:
-        self.close()
+        self.rest()
 
     def close(self) -> None:
         """Let go of the file; the next access opens it again."""
+        self.rest()
+        self._known = None
+
+    def rest(self) -> None:
+        """Let go of the file only; the next access looks into it again if it has changed."""
         opened, self._opened = getattr(self, "_opened", None), None
         if opened is not None:
             os.close(opened[0])
@@ -193,8 +200,8 @@ class ShardReader:
         if index.store is None:
             return NO_FRAMES
 
-        def fetch(begin: int, end: int) -> memoryview:
-            return read_rows(self.path, handle, index.places["rgb/data"], begin, end - begin).data
+        def fetch(begin: int, n_stored: int) -> list[memoryview]:
+            return read_frames(self.path, handle, index.places, begin, n_stored)
 
         return index.store.read(first, n_frames, fetch)
 
@@ -204,6 +211,7 @@ class ShardReader:
 
     def _open(self) -> tuple[int, Index]:
         if self._opened is None:
-            index = read_index(self.path)
-            self._opened = (os.open(self.path, os.O_RDONLY), index)
+            if self._known is None or not is_unchanged(self.path, self._known):
+                self._known = read_index(self.path)
+            self._opened = (os.open(self.path, os.O_RDONLY), self._known)
         return self._opened

@@ -1,6 +1,5 @@
 """Where a shard's frames come from: JPEGs one by one, or groups of H.264."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +12,8 @@ from toolkit.errors import ShardError
 from toolkit.shards.frames import Frames, JpegFrames
 from toolkit.shards.h264 import GROUP_LENGTH, Group, GroupFrames
 
-# Bytes of ``rgb/data`` from one up to another.
-Fetch = Callable[[int, int], memoryview]
+# The bytes of each of so many frames from the first.
+Fetch = Callable[[int, int], list[memoryview]]
 Columns = Mapping[str, NDArray[Any]]
 
 
@@ -28,19 +27,16 @@ class FrameStore(Protocol):
 def open_store(codec: Codec, path: Path, ids: Sequence[str], columns: Columns) -> FrameStore:
     """Return the store of a shard whose tables were checked."""
     if codec == "jpeg":
-        return JpegStore(columns["rgb/offset"])
+        return JpegStore()
     return GroupStore(path, ids, columns)
 
 
 class JpegStore:
     """Frames that are JPEGs one after the other."""
 
-    def __init__(self, offset: NDArray[np.int64]) -> None:
-        self._offset = offset
-
     def read(self, first: int, n_frames: int, fetch: Fetch) -> Frames:
         """Read as ``FrameStore`` says."""
-        return JpegFrames(_fetch_frames(self._offset, first, first + n_frames, fetch))
+        return JpegFrames(fetch(first, n_frames))
 
 
 class GroupStore:
@@ -48,7 +44,7 @@ class GroupStore:
 
     def __init__(self, path: Path, ids: Sequence[str], columns: Columns) -> None:
         self._path, self._ids = path, ids
-        self._rows, self._offset = columns["sample/row"], columns["rgb/offset"]
+        self._rows = columns["sample/row"]
         self._size, self._crc32 = columns["rgb/size"], columns["rgb/crc32"]
         self._first_group = np.concatenate([[0], np.cumsum(count_groups(self._rows))])
 
@@ -58,9 +54,7 @@ class GroupStore:
         row, end = int(self._rows[sample]), int(self._rows[sample + 1])
         begin = first - (first - row) % GROUP_LENGTH
         n_groups = -((begin - first - n_frames) // GROUP_LENGTH)
-        packets = _fetch_frames(
-            self._offset, begin, min(end, begin + n_groups * GROUP_LENGTH), fetch
-        )
+        packets = fetch(begin, min(end - begin, n_groups * GROUP_LENGTH))
         width, height = self._size[sample].tolist()
         number = int(self._first_group[sample]) + (begin - row) // GROUP_LENGTH
         groups = [
@@ -94,12 +88,3 @@ def check_frames(path: Path, columns: Columns) -> None:
     if size.min() < 1 or size.astype(np.int64).prod(1).max() > MAX_PIXELS:
         expected = f"width and height of 1 to {MAX_PIXELS} pixels"
         raise ShardError(path, "rgb/size", expected=expected, found="others")
-
-
-def _fetch_frames(
-    offset: NDArray[np.int64], begin: int, end: int, fetch: Fetch
-) -> list[memoryview]:
-    bounds = offset[begin : end + 1].tolist()
-    base = bounds[0]
-    data = fetch(base, bounds[-1])
-    return [data[a - base : b - base] for a, b in itertools.pairwise(bounds)]
