@@ -189,7 +189,7 @@ def test_a_bare_toolkit_loads_nothing_else():
 
 
 @pytest.mark.parametrize("command", ["train.run", "train.ablate"])
-def test_a_wrong_option_of_a_training_costs_no_loading_of_torch(command):
+def test_a_wrong_option_of_a_training_loads_neither_torch_nor_tables(command):
     found = loaded_with(command)
     assert {"click", "train.config", "toolkit.shards.dataset"} <= found
-    assert "torch" not in found
+    assert not {"torch", "pandas"} & found

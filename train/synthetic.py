@@ -7,15 +7,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from toolkit.shards import DatasetReader, read_dataset_info, read_manifest
 from toolkit.shards.schema import DATASET_FILE
 from train.errors import TrainError
 from train.model_config import ModelConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -193,8 +196,10 @@ def read_latents(path: Path, reader: DatasetReader) -> LatentTable:
     return LatentTable(s, p, q, a, label_of)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path) -> "pd.DataFrame":
     """Return the latents as read, by sample id."""
+    import pandas as pd
+
     try:
         # Ids such as 12345678e05 are no numbers.
         frame = pd.read_csv(path, dtype={"id": str}, keep_default_na=False)
