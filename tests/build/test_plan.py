@@ -134,6 +134,15 @@ def test_nothing_new_is_the_same_plan(raw):
     assert make_plan(data, OPTIONS, plan) == plan
 
 
+def test_planning_again_asks_for_each_file_once_and_makes_no_objects(raw, monkeypatch):
+    data, asked, stat = data_set(*raw.values()), [], os.stat
+    plan = make_plan(data, OPTIONS)
+    monkeypatch.setattr("toolkit.build.plan_table.PlannedSample", None)
+    monkeypatch.setattr(os, "stat", lambda path, **how: asked.append(path) or stat(path, **how))
+    assert make_plan(data, OPTIONS, plan) == plan
+    assert asked == [str(one.poses) for one in raw.values()]
+
+
 def test_a_missing_file_that_turned_up_gets_a_place(raw):
     old = make_plan(data_set(raw["a"], sample("b")), OPTIONS)
     plan = make_plan(data_set(raw["a"], raw["b"]), OPTIONS, old)

@@ -61,6 +61,25 @@ def test_finished_shards_are_told_apart_without_an_object_for_each_sample(plan, 
     assert list(left.numbers) == [1]
 
 
+def test_a_resume_check_reads_each_sidecar_once(plan, built, monkeypatch):
+    asked = []
+
+    def read(folder, number, parse):
+        asked.append(number)
+        return read_sidecar(folder, number, parse)
+
+    monkeypatch.setattr("toolkit.build.tasks.read_sidecar", read)
+    _, left = sort_out(list_tasks(plan, built))
+    assert (asked, len(left)) == ([0, 1, 2], 0)
+
+
+def test_a_sidecar_that_only_a_patient_parser_takes_is_taken(plan, built):
+    data = json.loads(sidecar_path(built, 0).read_text())
+    data["rows"][0]["fps"] = float("nan")
+    sidecar_path(built, 0).write_text(json.dumps(data))
+    assert not sort_out(list_tasks(plan, built))[1]
+
+
 @pytest.mark.parametrize("kept", [[0], [0, 1, 1], []])
 def test_a_sidecar_that_does_not_tell_of_each_sample_once_is_not_trusted(plan, built, kept, caplog):
     sidecar = read_sidecar(built, 0)

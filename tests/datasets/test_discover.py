@@ -10,6 +10,7 @@ from toolkit.datasets.discover import (
     collector_paused,
     describe_missing,
     find_files,
+    find_kinds,
     keep_first,
     notice_twice,
 )
@@ -26,6 +27,19 @@ def test_suffix_counts_in_any_case_and_paths_are_sorted(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.touch()
     assert names(find_files(tmp_path, (".avi",)), tmp_path) == ["a.avi", "b/two.AVI"]
+
+
+def test_kinds_are_told_apart_and_every_folder_is_read_once(tmp_path, monkeypatch):
+    for name in ("a.json", "b/c.MP4", "b/d.json", "b/e.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    asked, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: asked.append(folder) or scandir(folder))
+    poses, videos = find_kinds(tmp_path, (".json",), (".avi", ".mp4"))
+    assert names(poses, tmp_path) == ["a.json", "b/d.json"]
+    assert names(videos, tmp_path) == ["b/c.MP4"]
+    assert asked == [str(tmp_path), str(tmp_path / "b")]
 
 
 def test_folder_that_does_not_exist_holds_no_files(tmp_path):
@@ -97,7 +111,7 @@ def test_path_that_is_not_utf8_is_refused(tmp_path):
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.uuids().map(str)), unique_by=lambda p: p[1]))
 def test_every_path_is_kept_or_told(pairs):
-    first, twice = keep_first(pairs)
+    first, twice = keep_first([key for key, _ in pairs], [path for _, path in pairs])
     assert all(paths[0] == first[key] and len(paths) > 1 for key, paths in twice.items())
     told = {path for paths in twice.values() for path in paths}
     assert {path for _, path in pairs} == told | set(first.values())

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.datasets.kinetics import list_kinetics
+from toolkit.datasets.kinetics_labels import list_distinct, read_label_files
 from toolkit.errors import DataNotFoundError, TableError
 
 A, B, C = "-aaaaaaaaaa", "b_000010_00", "1e5"
@@ -53,6 +54,26 @@ def test_layout_of_the_release(raw):
     assert (second.sample_id, second.subsets) == (B, {"kinetics": "test"})
     assert Path(second.poses) == root / f"kinetics_val/{B}.json"
     assert (reasons(dataset), dataset.notices) == ({A: None, B: None}, ())
+
+
+def test_a_listing_makes_no_object_of_a_sample_that_nobody_asks_for(raw, monkeypatch):
+    poses = {f"kinetics_train/{name}.json": pose() for name in "abc"}
+    root = raw({"train_label.json": {name: entry() for name in "abc"}, **poses})
+    monkeypatch.setattr("toolkit.samples.Sample", None)
+    assert list_kinetics(root, None).samples.sample_id == ["a", "b", "c"]
+
+
+def test_recordings_of_a_class_share_its_entry(raw):
+    root = raw({"train_label.json": {name: entry() for name in "abc"} | {"d": entry("zumba", 399)}})
+    entries, _ = read_label_files([root / "train_label.json"])
+    assert len(list_distinct(entries.values())) == 2
+
+
+def test_index_true_is_not_taken_for_1(raw):
+    labels = {"a": entry(label_index=1), "b": entry(label_index=True)}
+    root = raw({"train_label.json": labels, **{f"train/{i}.json": pose() for i in labels}})
+    (notice,) = list_kinetics(root, None).notices
+    assert "a: abseiling is 0, not 1; b: abseiling is 0, not True" in notice
 
 
 def test_union_of_labels_poses_and_videos_is_planned(raw):

@@ -67,8 +67,13 @@ class Told:
 
 
 def _gather(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    names = {name for row in rows for name in row} - _FIXED
-    return {name: [row.get(name) for row in rows] for name in names}
+    kinds = set(map(tuple, rows))
+    names = {name for names in kinds for name in names} - _FIXED
+    if len(kinds) != 1:
+        return {name: [row.get(name) for row in rows] for name in names}
+    # Mostly all rows of a shard have the same names, in the same order.
+    columns = zip(*(row.values() for row in rows), strict=True)
+    return {n: list(column) for n, column in zip(*kinds, columns, strict=True) if n in names}
 
 
 def join_outcomes(plan: Plan, rows: Told | Rows) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from toolkit.build.plan_table import (
     replace_columns,
     tabulate_rows,
     tabulate_samples,
+    take_rows,
     write_lines,
 )
 from toolkit.build.planned import NO_SHARD, PlannedSample, Stamp
@@ -88,7 +89,7 @@ class Shards(Mapping[int, list[PlannedSample]]):
         shards = numbers(table, "shard")
         order = np.argsort(shards, kind="stable")
         order = order[np.searchsorted(shards[order], 0) :]
-        self.table = table.take(order).combine_chunks()
+        self.table = take_rows(table, order)
         self.numbers, begins = np.unique(shards[order], return_index=True)
         self.bounds = np.append(begins, len(order))
 

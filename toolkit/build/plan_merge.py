@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from toolkit.build.plan_table import (
     FACT,
     SPLIT,
+    WORK,
     find_places,
     is_same_work,
     join_tables,
     numbers,
     read_rows,
     replace_columns,
+    take_rows,
 )
 from toolkit.build.planned import NO_SHARD, PlannedSample
 from toolkit.errors import PlanError
@@ -34,26 +36,37 @@ def merge_listing(
     at = np.where(superseded, -1, find_places(old, listed))
     found = np.flatnonzero(at >= 0)
     idle, changed = shard == NO_SHARD, np.zeros(len(old), bool)
-    changed[found] = ~is_same_work(old.take(found), listed.take(at[found])) & ~idle[found]
+    before, now = take_rows(old.select(WORK), found), take_rows(listed.select(WORK), at[found])
+    changed[found] = ~is_same_work(before, now) & ~idle[found]
     turned_up = np.zeros(len(old), bool)
     turned_up[found] = idle[found] & (listed["reason"].to_numpy() == "")[at[found]]
     again = _judge_changed(old, listed, at, changed, is_usable)
 
+    kept = _renew(old, listed, at, changed, again)
+    kept = replace_columns(kept, shard=shard, superseded=superseded | again)
+    is_new = np.ones(len(listed), bool)
+    is_new[at[(at >= 0) & ~turned_up & ~again]] = False
+    return take_rows(kept, np.flatnonzero(~turned_up)), take_rows(listed, np.flatnonzero(is_new))
+
+
+def _renew(
+    old: pa.Table,
+    listed: pa.Table,
+    at: NDArray[np.intp],
+    changed: NDArray[np.bool_],
+    again: NDArray[np.bool_],
+) -> pa.Table:
+    """Return the old rows with all that the listing may tell anew of them."""
+    # Mostly all is as it was, and nothing has to be copied together.
+    if (at >= 0).all() and not changed.any():
+        return take_rows(listed, at)
     before = np.arange(len(old))
     now = np.where(at >= 0, len(old) + at, before)
     # A usable result keeps its files; of a changed failure the old row stays as it was.
     files, told = np.where(changed, before, now), np.where(again, before, now)
-    kept = _take(join_tables([old, listed]), files, told)
-    kept = replace_columns(kept, shard=shard, superseded=superseded | again)
-    is_new = np.ones(len(listed), bool)
-    is_new[at[(at >= 0) & ~turned_up & ~again]] = False
-    return kept.filter(pa.array(~turned_up)), listed.filter(pa.array(is_new))
-
-
-def _take(table: pa.Table, places: NDArray[np.intp], told: NDArray[np.intp]) -> pa.Table:
-    """Return rows of a table, their splits and facts taken from the rows ``told``."""
+    table = join_tables([old, listed])
     named = [n for n in table.column_names if n.startswith((SPLIT, FACT))]
-    rows = table.take(places)
+    rows = table.take(files)
     for name, column in zip(named, table.select(named).take(told).columns, strict=True):
         rows = rows.set_column(rows.column_names.index(name), name, column)
     return rows

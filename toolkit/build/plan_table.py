@@ -20,7 +20,7 @@ from toolkit.build.planned import (
     Stamp,
     look_up_all,
 )
-from toolkit.samples import Sample
+from toolkit.samples import Sample, SampleColumns, spread_keys
 
 BASE: dict[str, pa.DataType] = {
     "sample_id": pa.string(),
@@ -39,8 +39,9 @@ BASE: dict[str, pa.DataType] = {
     "superseded": pa.bool_(),
 }
 SPLIT, FACT = "split_", "fact_"
+_AS_LISTED = ("sample_id", "label", "label_name", "detail")
 # What decides the outcome of the work on a sample: PlannedSample.work, as columns.
-_WORK = (
+WORK = (
     "label", "reason", "poses_name", "poses_bytes", "poses_mtime_ns", "video_name", "video_bytes",
     "video_mtime_ns",
 )  # fmt: skip
@@ -48,43 +49,44 @@ _WORK = (
 
 def tabulate_samples(samples: Sequence[Sample], *, skeleton_only: bool) -> pa.Table:
     """Return the rows of a listing, every file looked up, none with a shard yet."""
-    poses = look_up_all(sample.poses for sample in samples)
-    videos = look_up_all(None if skeleton_only else sample.video for sample in samples)
-    return _tabulate(
-        samples,
-        **_name_stamps("poses", poses),
-        **_name_stamps("video", videos),
-        shard=[NO_SHARD] * len(samples),
-        superseded=[False] * len(samples),
-    )
+    listed = SampleColumns.of(samples)
+    n_rows = len(listed)
+    columns = {
+        **{name: getattr(listed, name) for name in _AS_LISTED},
+        "reason": [reason or "" for reason in listed.reason],
+        **_name_stamps("poses", look_up_all(listed.poses)),
+        **_name_stamps("video", look_up_all([None] * n_rows if skeleton_only else listed.video)),
+        "shard": np.full(n_rows, NO_SHARD),
+        "superseded": np.zeros(n_rows, bool),
+    }
+    return _tabulate(columns, listed.subsets, listed.facts)
 
 
 def tabulate_rows(rows: Sequence[PlannedSample]) -> pa.Table:
     """Return rows as a table; the reverse of :func:`read_rows`."""
-    return _tabulate(
-        rows,
+    as_they_are = (*_AS_LISTED, "reason", "shard", "superseded")
+    columns = {
+        **{name: [getattr(row, name) for row in rows] for name in as_they_are},
         **_name_stamps("poses", _spread_stamps(row.poses.parts for row in rows)),
         **_name_stamps("video", _spread_stamps(row.video.parts for row in rows)),
-        shard=[row.shard for row in rows],
-        superseded=[row.superseded for row in rows],
-    )
+    }
+    subsets, facts = (spread_keys([getattr(row, n) for row in rows]) for n in ("subsets", "facts"))
+    return _tabulate(columns, subsets, facts)
 
 
-def _tabulate(rows: Sequence[Sample] | Sequence[PlannedSample], **given: list[Any]) -> pa.Table:
-    columns: dict[str, list[Any]] = {
-        "sample_id": [row.sample_id for row in rows],
-        "label": [row.label for row in rows],
-        "label_name": [row.label_name for row in rows],
-        "reason": [row.reason or "" for row in rows],
-        "detail": [row.detail for row in rows],
-        **given,
-    }
-    told = {
-        **_spread(SPLIT, [row.subsets for row in rows]),
-        **_spread(FACT, [row.facts for row in rows]),
-    }
+def _tabulate(
+    columns: Mapping[str, Any],
+    subsets: Mapping[str, Sequence[str | None]],
+    facts: Mapping[str, Sequence[int | str | None]],
+) -> pa.Table:
     base = {name: pa.array(columns[name], kind) for name, kind in BASE.items()}
-    return pa.table(base | told)
+    # Whole numbers or text, as the values are.
+    told = {
+        prefix + name: pa.array(values)
+        for prefix, spread in ((SPLIT, subsets), (FACT, facts))
+        for name, values in sorted(spread.items())
+    }
+    return pa.table(base | {n: v for n, v in told.items() if v.null_count < len(v)})
 
 
 def _name_stamps(file: str, stamps: FileStamps) -> dict[str, list[Any]]:
@@ -99,12 +101,6 @@ def _spread_stamps(stamps: Iterable[FileStamp]) -> FileStamps:
         bytes=[stamp.bytes for stamp in listed],
         mtime_ns=[stamp.mtime_ns for stamp in listed],
     )
-
-
-def _spread(prefix: str, dicts: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
-    """Return one column for each key, whole numbers or text as its values are."""
-    names = sorted({name for one in dicts for name in one})
-    return {prefix + name: pa.array([one.get(name) for one in dicts]) for name in names}
 
 
 def read_rows(table: pa.Table) -> list[PlannedSample]:
@@ -145,9 +141,19 @@ def replace_columns(table: pa.Table, **columns: Any) -> pa.Table:
     return table
 
 
-def join_tables(tables: Iterable[pa.Table]) -> pa.Table:
+def take_rows(table: pa.Table, places: NDArray[np.intp]) -> pa.Table:
+    """Return rows of a table, nothing copied where they lie one after the other in one piece."""
+    whole = table.combine_chunks()
+    first = int(places[0]) if len(places) else 0
+    if np.array_equal(places, np.arange(first, first + len(places))):
+        return whole.slice(first, len(places))
+    return whole.take(places).combine_chunks()
+
+
+def join_tables(tables: Sequence[pa.Table]) -> pa.Table:
     """Return the rows of all tables, null where one lacks a column; empty columns are left out."""
-    joined = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    filled = [table for table in tables if len(table)] or list(tables)
+    joined = pa.concat_tables(filled, promote_options="default").combine_chunks()
     told = [n for n in joined.column_names if n in BASE or joined[n].null_count < len(joined)]
     splits, facts = ([n for n in sorted(told) if n.startswith(p)] for p in (SPLIT, FACT))
     return joined.select([*BASE, *splits, *facts])
@@ -162,7 +168,7 @@ def find_places(wanted: pa.Table, among: pa.Table) -> NDArray[np.int64]:
 def is_same_work(one: pa.Table, other: pa.Table) -> NDArray[np.bool_]:
     """Tell row by row whether the work on a sample would have the same outcome."""
     same = np.ones(len(one), bool)
-    for name in _WORK:
+    for name in WORK:
         same &= pc.equal(one[name], other[name]).to_numpy()
     return same
 
@@ -173,6 +179,6 @@ def write_lines(table: pa.Table) -> pa.Array:
     Neither an id nor a file name holds a slash, so that no two rows have the same text.
     """
     text = pa.large_string()
-    columns = [table[name].cast(text) for name in ("sample_id", "shard", *_WORK)]
+    columns = [table[name].cast(text) for name in ("sample_id", "shard", *WORK)]
     ending, slash = pa.scalar("", text), pa.scalar("/", text)
     return pc.binary_join_element_wise(*columns, ending, slash).combine_chunks()

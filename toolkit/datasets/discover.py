@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,62 +43,90 @@ def find_files(root: Path, suffixes: tuple[str, ...]) -> FoundFiles:
     twice is read once.  A ``root`` that does not exist holds no files.  Raises ``CtxtoolError`` on
     a folder that cannot be read and on a path that is not UTF-8.
     """
+    return find_kinds(root, suffixes)[0]
+
+
+def find_kinds(root: Path, *kinds: tuple[str, ...]) -> tuple[FoundFiles, ...]:
+    """Return what :func:`find_files` does of each kind's suffixes; every folder is read once.
+
+    A suffix is a dot and what follows the last dot of a name, in small letters.
+    """
+    search = _Search({suffix: at for at, kind in enumerate(kinds) for suffix in kind}, len(kinds))
     try:
-        paths, dangling = _walk(root, suffixes) if root.exists() else ([], [])
+        if root.exists():
+            search.walk(root)
     except NotADirectoryError as error:
         raise DataNotFoundError(f"{root}: expected a folder, found a file") from error
     except OSError as error:
         raise CtxtoolError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    return tuple(map(_sort_found, search.paths, search.dangling))
+
+
+def _sort_found(paths: list[str], dangling: list[str]) -> FoundFiles:
     _refuse_undecodable([*paths, *dangling])
     notice = f"links that lead to no file were left out: {say_some(sorted(dangling))}"
     return FoundFiles(tuple(sorted(paths)), (notice,) if dangling else ())
 
 
-def _walk(root: Path, suffixes: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    paths: list[str] = []
-    dangling: list[str] = []
-    waiting, seen = [os.fspath(root)], set[tuple[int, int]]()
-    while waiting:
-        folder = waiting.pop()
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders, files, lost = _read_folder(folder, suffixes)
+class _Search:
+    """What lies below a folder, by kind; ``kinds`` has the number of each suffix's kind."""
+
+    def __init__(self, kinds: Mapping[str, int], n_kinds: int) -> None:
+        self._kinds = kinds
+        self.paths: list[list[str]] = [[] for _ in range(n_kinds)]
+        self.dangling: list[list[str]] = [[] for _ in range(n_kinds)]
+
+    def walk(self, root: Path) -> None:
+        waiting, seen = [os.fspath(root)], set[tuple[int, int]]()
+        while waiting:
+            folder = waiting.pop()
+            status = Path(folder).stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            # Reading order decides which way into a twice-linked folder counts, so it is fixed.
+            waiting += sorted(self._read_folder(folder), reverse=True)
+
+    def _read_folder(self, folder: str) -> list[str]:
+        """Take in the files of a folder and return the paths of its folders."""
+        folders: list[str] = []
+        names: list[list[str]] = [[] for _ in self.paths]
+        kinds = {suffix: names[kind] for suffix, kind in self._kinds.items()}
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name[0] == ".":
+                    continue
+                suffix = name[name.rfind(".") :]
+                kind = kinds.get(suffix)
+                if kind is None:
+                    kind = kinds.get(suffix.lower())
+                # Nearly all are plain files, and the folder itself says so.
+                if entry.is_file(follow_symlinks=False):
+                    if kind is not None:
+                        kind.append(name)
+                elif self._is_folder(entry):
+                    folders.append(entry.path)
         start = os.path.join(folder, "")  # noqa: PTH118 - no Path per file: there are 600,000
-        # Reading order decides which way into a twice-linked folder counts, so it is fixed.
-        waiting += [start + name for name in sorted(folders, reverse=True)]
-        # Names are shorter to compare than paths, and sorted parts are quickly sorted as a whole.
-        paths += [start + name for name in sorted(files)]
-        dangling += [start + name for name in lost]
-    return paths, dangling
+        for paths, found in zip(self.paths, names, strict=True):
+            # Names are shorter to compare than paths, and sorted parts are quickly sorted as a
+            # whole.
+            paths += [start + name for name in sorted(found)]
+        return folders
+
+    def _is_folder(self, entry: "os.DirEntry[str]") -> bool:
+        """Tell whether what is no plain file is a folder; take in a link to a file."""
+        # Path answers False for a link that leads to itself, where an entry would raise.
+        target = Path(entry.path) if entry.is_symlink() else entry
+        if target.is_dir():
+            return True
+        kind = self._kinds.get(entry.name[entry.name.rfind(".") :].lower())
+        if kind is not None:
+            (self.paths if target.is_file() else self.dangling)[kind].append(entry.path)
+        return False
 
 
-def _read_folder(folder: str, suffixes: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
-    """Return the names of a folder's folders, of its files that are looked for, of lost links."""
-    folders: list[str] = []
-    files: list[str] = []
-    lost: list[str] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name
-            if name[0] == ".":
-                continue
-            # Nearly all are plain files, and the folder itself says so.
-            if entry.is_file(follow_symlinks=False):
-                if name.lower().endswith(suffixes):
-                    files.append(name)
-                continue
-            # Path answers False for a link that leads to itself, where an entry would raise.
-            target = Path(entry.path) if entry.is_symlink() else entry
-            if target.is_dir():
-                folders.append(name)
-            elif name.lower().endswith(suffixes):
-                (files if target.is_file() else lost).append(name)
-    return folders, files, lost
-
-
-def _refuse_undecodable(paths: Iterable[str]) -> None:
+def _refuse_undecodable(paths: Sequence[str]) -> None:
     # The manifest is UTF-8 text; bytes that are not would fail there, hours later.
     for path in paths:
         if path.isascii():
@@ -110,12 +138,15 @@ def _refuse_undecodable(paths: Iterable[str]) -> None:
 
 
 def keep_first(
-    pairs: Iterable[tuple[str, str]],
+    keys: Sequence[str], paths: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Return the first path of each key, and all paths of every key that came more than once."""
-    first: dict[str, str] = {}
+    first = dict(zip(keys, paths, strict=True))
+    if len(first) == len(keys):
+        return first, {}
+    first.clear()
     twice: dict[str, list[str]] = {}
-    for key, path in pairs:
+    for key, path in zip(keys, paths, strict=True):
         if first.setdefault(key, path) is not path:
             twice.setdefault(key, [first[key]]).append(path)
     return first, twice
@@ -189,9 +220,8 @@ def describe_missing(dataset: str, kind: str, looked_in: Sequence[Path]) -> str:
     )
 
 
-def find_required(dataset: str, kind: str, root: Path, suffixes: tuple[str, ...]) -> FoundFiles:
-    """Return :func:`find_files`; finding none raises ``DataNotFoundError`` saying what to do."""
-    found = find_files(root, suffixes)
+def require_files(found: FoundFiles, dataset: str, kind: str, root: Path) -> FoundFiles:
+    """Return what was found; raise ``DataNotFoundError`` saying what to do where it is nothing."""
     if not found.paths:
         raise DataNotFoundError(describe_missing(dataset, kind, [root]))
     return found

@@ -5,34 +5,41 @@ The evaluation subset, called val in the files, is stored as ``test``: the paper
 
 import os
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import filterfalse
 from pathlib import Path
 
 from manifests import read_facts
 from toolkit.datasets.discover import (
     VIDEO_SUFFIXES,
+    FoundFiles,
     collector_paused,
     describe_missing,
-    find_required,
+    find_files,
+    find_kinds,
     keep_first,
     notice_twice,
+    require_files,
     say_some,
 )
 from toolkit.datasets.kinetics_labels import (
     ClassEntry,
+    list_distinct,
     read_label_files,
     read_own_label,
     sort_json_files,
+    spread_told,
     subset_of_folders,
 )
-from toolkit.datasets.tables import find_id_fault
+from toolkit.datasets.tables import list_bad_ids
 from toolkit.errors import DataNotFoundError
-from toolkit.samples import DataSet, Sample
+from toolkit.samples import DataSet, SampleColumns
 from toolkit.skeleton import OPENPOSE18
 
 SPLIT = "kinetics"
+_POSE_SUFFIXES = (".json",)
 _TIMES, _TIMES_LENGTH = re.compile(r"_[0-9]{6}_[0-9]{6}"), 14
 _ID_LENGTH = 11
 
@@ -86,13 +93,17 @@ def list_kinetics(
     """
     name = "kinetics-motion" if motion_only else "kinetics"
     found = _Findings((poses, videos))
-    _find_poses(found, labels, name)
+    # Where both lie below one folder it is read once.
+    files, beside = find_kinds(poses, _POSE_SUFFIXES, VIDEO_SUFFIXES if videos == poses else ())
+    _take_poses(found, require_files(files, name, "poses", poses), labels, name)
     if videos is not None:
-        _find_videos(found, videos, name)
+        files = beside if videos == poses else find_files(videos, VIDEO_SUFFIXES)
+        _take_videos(found, require_files(files, name, "videos", videos), videos)
     ids = _choose_ids(found, motion_only=motion_only)
-    found.notices += _compare_indices(found.entries, ids)
-    samples = tuple(_iterate_samples(ids, found, motion_only=motion_only))
-    n_adrift = sum(not sample.subsets for sample in samples)
+    entries = list(map(found.entries.__getitem__, ids))
+    found.notices += _compare_indices(ids, entries)
+    samples = _list_samples(ids, entries, found, motion_only=motion_only)
+    n_adrift = samples.subsets[SPLIT].count(None)
     if n_adrift:
         found.notices.append(
             f"{n_adrift} recordings belong to neither train nor test: no label file or folder "
@@ -109,24 +120,22 @@ def list_kinetics(
     )
 
 
-def _find_poses(found: _Findings, labels: Sequence[Path] | None, name: str) -> None:
+def _take_poses(
+    found: _Findings, files: FoundFiles, labels: Sequence[Path] | None, name: str
+) -> None:
     root = found.folders[0]
-    files = find_required(name, "poses", root, (".json",))
-    pose_paths, label_paths = sort_json_files(files.paths)
+    paths, label_paths = sort_json_files(files.paths)
     found.entries, notices = read_label_files(label_paths if labels is None else labels)
-    first, twice = keep_first((_stem(path), path) for path in pose_paths)
+    found.poses, twice = keep_first(_list_stems(paths), paths)
     found.notices += [*files.notices, *notices, *notice_twice("pose file", twice)]
     strangers: list[str] = []
-    for sample_id, path in first.items():
-        entry = found.entries.get(sample_id)
-        # Only files that no label file names are opened here: the release has 260,000.
-        if entry is None and (entry := read_own_label(path)) is None:
-            strangers.append(path)
-            continue
-        found.poses[sample_id] = path
-        if not entry.subset:
-            entry = entry._replace(subset=subset_of_folders(path, root))
-        found.entries[sample_id] = entry
+    # Only files that no label file names are opened here: the release has 260,000.
+    for sample_id in list(filterfalse(found.entries.__contains__, found.poses)):
+        entry = read_own_label(found.poses[sample_id])
+        if entry is None:
+            strangers.append(found.poses.pop(sample_id))
+        else:
+            found.entries[sample_id] = entry
     if strangers:
         found.notices.append(
             f"{len(strangers)} JSON files hold no poses (no list called data) and were left "
@@ -134,20 +143,24 @@ def _find_poses(found: _Findings, labels: Sequence[Path] | None, name: str) -> N
         )
     if not found.poses:
         raise DataNotFoundError(describe_missing(name, "poses", [root]))
+    if all(entry.subset for entry in list_distinct(found.entries.values())):
+        return
+    for sample_id in [i for i in found.poses if not found.entries[i].subset]:
+        subset = subset_of_folders(found.poses[sample_id], root)
+        found.entries[sample_id] = found.entries[sample_id]._replace(subset=subset)
 
 
-def _find_videos(found: _Findings, root: Path, name: str) -> None:
-    files = find_required(name, "videos", root, VIDEO_SUFFIXES)
-    pairs = ((match_video(_stem(path), found.entries), path) for path in files.paths)
-    found.videos, twice = keep_first(pairs)
+def _take_videos(found: _Findings, files: FoundFiles, root: Path) -> None:
+    ids = [match_video(stem, found.entries) for stem in _list_stems(files.paths)]
+    found.videos, twice = keep_first(ids, files.paths)
     found.notices += [*files.notices, *notice_twice("video", twice)]
-    for sample_id in found.videos.keys() - found.entries.keys():
+    for sample_id in list(filterfalse(found.entries.__contains__, found.videos)):
         subset = subset_of_folders(found.videos[sample_id], root)
         found.entries[sample_id] = ClassEntry(subset=subset)
 
 
-def _stem(path: str) -> str:
-    return path.rpartition(os.sep)[2].rpartition(".")[0]
+def _list_stems(paths: Iterable[str]) -> list[str]:
+    return [path[path.rfind(os.sep) + 1 : path.rfind(".")] for path in paths]
 
 
 def match_video(stem: str, ids: Container[str]) -> str:
@@ -159,7 +172,7 @@ def match_video(stem: str, ids: Container[str]) -> str:
     """
     if stem in ids:
         return stem
-    timed = len(stem) > _TIMES_LENGTH and _TIMES.fullmatch(stem[-_TIMES_LENGTH:])
+    timed = len(stem) > _TIMES_LENGTH and _TIMES.fullmatch(stem, len(stem) - _TIMES_LENGTH)
     timeless = stem[:-_TIMES_LENGTH] if timed else stem
     if timeless in ids:
         return timeless
@@ -172,8 +185,9 @@ def match_video(stem: str, ids: Container[str]) -> str:
 
 
 def _choose_ids(found: _Findings, *, motion_only: bool) -> list[str]:
-    ids = sorted(found.entries)
-    strange = [sample_id for sample_id in ids if find_id_fault(sample_id)]
+    # Poses come sorted, which saves most of the work.
+    ids = sorted(found.poses | found.entries)
+    strange = list_bad_ids(ids)
     if strange:
         shown = say_some([ascii(sample_id) for sample_id in strange])
         found.notices.append(f"{len(strange)} files whose names cannot be ids left out: {shown}")
@@ -190,50 +204,65 @@ def _choose_ids(found: _Findings, *, motion_only: bool) -> list[str]:
     return [i for i in ids if labels[i] in _motion_labels()]
 
 
-def _compare_indices(entries: dict[str, ClassEntry], ids: list[str]) -> list[str]:
+def _compare_indices(ids: list[str], entries: list[ClassEntry]) -> list[str]:
+    labels = _source_labels()
+    wrong = {
+        id(entry): label
+        for entry in list_distinct(entries)
+        if (label := labels.get(entry.label)) is not None and entry.label_index not in (None, label)
+    }
+    if not wrong:
+        return []
     cases: list[str] = []
-    n_one_based, labels = 0, _source_labels()
-    for sample_id in ids:
-        entry = entries[sample_id]
-        label = labels.get(entry.label)
-        if label is None or entry.label_index in (None, label):
+    n_one_based = 0
+    for sample_id, entry in zip(ids, entries, strict=True):
+        label = wrong.get(id(entry))
+        if label is None:
             continue
         n_one_based += entry.label_index == label + 1
         cases.append(f"{sample_id}: {entry.label} is {label}, not {entry.label_index!r:.20}")
-    if not cases:
-        return []
     return [
         f"label_index disagrees with label for {len(cases)} of {len(ids)} recordings "
         f"({n_one_based} of them count from 1); the label is used: {say_some(cases, '; ')}"
     ]
 
 
-def _iterate_samples(ids: list[str], found: _Findings, *, motion_only: bool) -> Iterator[Sample]:
+def _list_samples(
+    ids: list[str], entries: list[ClassEntry], found: _Findings, *, motion_only: bool
+) -> SampleColumns:
     labels, names = _source_labels(), read_class_names()
-    subsets = {subset: {SPLIT: subset} if subset else {} for subset in ("", "train", "test")}
-    for sample_id in ids:
-        entry = found.entries[sample_id]
-        source_label = labels.get(entry.label, -1)
-        reason, detail = _find_reason(sample_id, entry, found)
-        yield Sample(
-            sample_id,
-            _motion_labels()[source_label] if motion_only else source_label,
-            names[source_label] if source_label >= 0 else entry.label,
-            subsets[entry.subset],
-            found.poses.get(sample_id),
-            found.videos.get(sample_id),
-            {"youtube_id": sample_id, "source_label": source_label},
-            reason,
-            detail,
-        )
+
+    def name_class(entry: ClassEntry) -> str:
+        return names[labels[entry.label]] if entry.label in labels else entry.label
+
+    source_labels = spread_told(entries, lambda entry: labels.get(entry.label, -1))
+    poses, videos = list(map(found.poses.get, ids)), list(map(found.videos.get, ids))
+    reasons: list[str | None] = [None] * len(ids)
+    details = [""] * len(ids)
+    usable = spread_told(entries, _is_usable)
+    needed = zip(usable, poses, poses if found.folders[1] is None else videos, strict=True)
+    for at in [at for at, has_all in enumerate(map(all, needed)) if not has_all]:
+        reasons[at], details[at] = _find_reason(ids[at], entries[at], found)
+    return SampleColumns(
+        sample_id=ids,
+        label=[_motion_labels()[n] for n in source_labels] if motion_only else source_labels,
+        label_name=spread_told(entries, name_class),
+        subsets={SPLIT: spread_told(entries, lambda entry: entry.subset or None)},
+        poses=poses,
+        video=videos,
+        facts={"youtube_id": ids, "source_label": source_labels},
+        reason=reasons,
+        detail=details,
+    )
 
 
-def _find_reason(sample_id: str, entry: ClassEntry, found: _Findings) -> tuple[str | None, str]:
+def _is_usable(entry: ClassEntry) -> bool:
+    return entry.label in _source_labels() and entry.has_skeleton and not entry.fault
+
+
+def _find_reason(sample_id: str, entry: ClassEntry, found: _Findings) -> tuple[str, str]:
+    """Return the reason and the sentence of a recording that lacks something."""
     pose_folder, video_folder = found.folders
-    unplaced = video_folder is not None and sample_id not in found.videos
-    known = entry.label in _source_labels() and entry.has_skeleton and not entry.fault
-    if known and sample_id in found.poses and not unplaced:
-        return None, ""
     # In order: what is wrong with the class, then with the poses, then with the video.
     checks = (
         (entry.fault, "bad_skeleton", entry.fault),
@@ -253,6 +282,6 @@ def _find_reason(sample_id: str, entry: ClassEntry, found: _Findings) -> tuple[s
             "missing_skeleton",
             f"no {sample_id}.json lies below {pose_folder}",
         ),
-        (unplaced, "missing_video", f"no video named {sample_id} lies below {video_folder}"),
+        (True, "missing_video", f"no video named {sample_id} lies below {video_folder}"),
     )
     return next((reason, detail) for wrong, reason, detail in checks if wrong)

@@ -2,15 +2,18 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from toolkit.datasets.discover import notice_twice, say_some
-from toolkit.datasets.tables import find_id_fault, read_json_object, show_json
+from toolkit.datasets.tables import find_id_fault, list_bad_ids, read_json_object, show_json
 from toolkit.errors import SkeletonFileError, TableError
 from toolkit.readers.people import read_json
+from toolkit.readers.pose_bytes import read_pose_bytes
+
+T = TypeVar("T")
 
 # Not the word test: Kinetics has a test subset besides, and folders are often called so by chance.
 _SUBSET_WORDS = {
@@ -39,6 +42,17 @@ class ClassEntry(NamedTuple):
     fault: str = ""
 
 
+def list_distinct(entries: Iterable[ClassEntry]) -> list[ClassEntry]:
+    """Return the entries that are objects of their own: of 300,000 from label files some 800."""
+    return list({id(entry): entry for entry in entries}.values())
+
+
+def spread_told(entries: list[ClassEntry], tell: Callable[[ClassEntry], T]) -> list[T]:
+    """Return what ``tell`` says of each entry; it is asked once for all that share one."""
+    told = {id(entry): tell(entry) for entry in list_distinct(entries)}
+    return [told[id(entry)] for entry in entries]
+
+
 def parse_subset(name: str) -> str:
     """Return train or test as a word of the name says (val means test), ``""`` if none or both."""
     words = re.split(r"[^a-z]+", name.lower())
@@ -60,27 +74,27 @@ def _subset_of_folder(folder: str, root: Path) -> str:
     return next(filter(None, map(parse_subset, reversed(names))), "")
 
 
-def sort_json_files(paths: Iterable[str]) -> tuple[list[str], list[Path]]:
+def sort_json_files(paths: Sequence[str]) -> tuple[list[str], list[Path]]:
     """Return the pose files and the label files among the paths.
 
     A label file has ``label`` in its name and no list called ``data``: an id may spell ``label``.
     What ``ctxtool synthesize`` tells of its own data is neither.
     """
-    poses: list[str] = []
-    labels: list[Path] = []
-    for path in paths:
-        if path.rpartition(os.sep)[2] in _SYNTHESIS_FILES:
-            continue
-        if "label" in path.rpartition(os.sep)[2].lower() and not _holds_poses(path):
-            labels.append(Path(path))
-        else:
-            poses.append(path)
-    return poses, labels
+    odd = {
+        path: name
+        for path in paths
+        if "label" in (name := path[path.rfind(os.sep) + 1 :]).lower() or name in _SYNTHESIS_FILES
+    }
+    labels = [p for p, n in odd.items() if n not in _SYNTHESIS_FILES and not _holds_poses(p)]
+    no_poses = {*labels, *(path for path, name in odd.items() if name in _SYNTHESIS_FILES)}
+    return [path for path in paths if path not in no_poses], list(map(Path, labels))
 
 
 def _holds_poses(path: str) -> bool:
     try:
-        return _is_pose_object(read_json(Path(path)))
+        # That tells nearly all: the label file of the release, of 25 MB, is not parsed twice.
+        data = read_pose_bytes(Path(path))
+        return (b'"data"' in data or b"\\" in data) and _is_pose_object(read_json(Path(path)))
     except SkeletonFileError:
         return False  # read_label_files opens it again and says what is wrong
 
@@ -96,7 +110,7 @@ def read_label_files(paths: Iterable[Path]) -> tuple[dict[str, ClassEntry], list
     or else of its folder, says the subset.  Raises ``TableError`` naming the line or the id.
     """
     entries: dict[str, ClassEntry] = {}
-    files: dict[str, str] = {}
+    files: list[tuple[Path, dict[str, ClassEntry]]] = []
     twice: dict[str, list[str]] = {}
     notices: list[str] = []
     for path in paths:
@@ -104,29 +118,44 @@ def read_label_files(paths: Iterable[Path]) -> tuple[dict[str, ClassEntry], list
         if repeated:
             notices.append(f"{path} repeats keys; the last is used: {say_some(repeated)}")
         subset = parse_subset(path.stem) or parse_subset(path.resolve().parent.name)
-        for sample_id in table.keys() & entries.keys():
-            twice.setdefault(sample_id, [files[sample_id]]).append(str(path))
-        new = {i: _parse_entry(path, i, value, subset) for i, value in table.items()}
-        entries = new | entries
-        files = dict.fromkeys(new, str(path)) | files
+        new = _parse_entries(path, table, subset)
+        for sample_id in new.keys() & entries.keys():
+            first = next(file for file, ids in files if sample_id in ids)
+            twice.setdefault(sample_id, [str(first)]).append(str(path))
+            del new[sample_id]
+        entries.update(new)
+        files.append((path, new))
     return entries, [*notices, *notice_twice("label entry", twice)]
 
 
-def _parse_entry(path: Path, sample_id: str, value: Any, subset: str) -> ClassEntry:
-    fault = find_id_fault(sample_id)
-    if fault:
-        raise TableError(path, f"id {sample_id!a}", expected="a plain id", found=fault)
-    place = f'id "{sample_id}"'
-    if not isinstance(value, dict):
-        expected = "an object with has_skeleton, label and label_index"
-        raise TableError(path, place, expected=expected, found=show_json(value))
-    label, has_skeleton = value.get("label"), value.get("has_skeleton", True)
-    if not isinstance(label, str) or not label.strip() or not label.isprintable():
-        raise TableError(path, place, expected="a class name as label", found=show_json(label))
-    if not isinstance(has_skeleton, bool):
-        found = show_json(has_skeleton)
-        raise TableError(path, place, expected="has_skeleton true or false", found=found)
-    return ClassEntry(label.strip(), _plain_index(value), has_skeleton, subset)
+def _parse_entries(path: Path, table: dict[str, Any], subset: str) -> dict[str, ClassEntry]:
+    bad_ids = frozenset(list_bad_ids(table))
+    entries: dict[str, ClassEntry] = {}
+    for sample_id, value in table.items():
+        if sample_id in bad_ids:
+            fault = find_id_fault(sample_id)
+            raise TableError(path, f"id {sample_id!a}", expected="a plain id", found=fault)
+        if not isinstance(value, dict):
+            expected = "an object with has_skeleton, label and label_index"
+            raise _wrong_entry(path, sample_id, expected, value)
+        label, has_skeleton = value.get("label"), value.get("has_skeleton", True)
+        if not isinstance(label, str) or not label.strip() or not label.isprintable():
+            raise _wrong_entry(path, sample_id, "a class name as label", label)
+        if not isinstance(has_skeleton, bool):
+            raise _wrong_entry(path, sample_id, "has_skeleton true or false", has_skeleton)
+        entries[sample_id] = _share_entry(label, _plain_index(value), has_skeleton, subset)
+    return entries
+
+
+def _wrong_entry(path: Path, sample_id: str, expected: str, found: Any) -> TableError:
+    return TableError(path, f'id "{sample_id}"', expected=expected, found=show_json(found))
+
+
+# Of the same type too: 1 is no True here.
+@lru_cache(maxsize=4096, typed=True)
+def _share_entry(label: str, label_index: object, has_skeleton: bool, subset: str) -> ClassEntry:
+    """Return one entry for all recordings that have the same: there are some 800."""
+    return ClassEntry(label.strip(), label_index, has_skeleton, subset)
 
 
 def _plain_index(entry: dict[str, Any]) -> object:

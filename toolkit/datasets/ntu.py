@@ -4,7 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,18 +12,23 @@ from typing import NamedTuple
 from manifests import read_facts
 from toolkit.datasets.discover import (
     FoundFiles,
-    find_required,
+    collector_paused,
+    find_files,
+    find_kinds,
     keep_first,
     notice_twice,
+    require_files,
     say_some,
 )
-from toolkit.samples import DataSet, Sample
+from toolkit.samples import DataSet, SampleColumns
 from toolkit.skeleton import NTU25
 
 _NAME = re.compile(
     r"S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})"
     r"(?i:\.skeleton|_rgb\.(?:avi|mkv|mov|mp4))?"
 )
+_NAME_LENGTH = len("S001C001P001R001A001")
+_SPLIT_KEYS = {"xsub": "subject", "xview": "camera", "xset": "setup"}
 _SKELETON_SUFFIX = ".skeleton"
 _VIDEO_SUFFIXES = (".avi", ".mkv", ".mov", ".mp4")
 
@@ -111,9 +116,10 @@ def ntu_subsets(name: NtuName, dataset: str) -> dict[str, str]:
     edition = _edition(dataset)
     if not _is_within(name, edition):
         raise ValueError(f"{name} is not part of {dataset}")
-    keys = {"xsub": name.subject, "xview": name.camera, "xset": name.setup}
     facts = _subset_facts()
-    return {split: facts[dataset, split][keys[split]] for split in edition.splits}
+    return {
+        split: facts[dataset, split][getattr(name, _SPLIT_KEYS[split])] for split in edition.splits
+    }
 
 
 def _is_within(name: NtuName, edition: _Edition) -> bool:
@@ -176,6 +182,7 @@ def _count_splits_of(dataset: str) -> list[SplitCount]:
     ]  # fmt: skip
 
 
+@collector_paused()
 def list_ntu(
     skeletons: Path,
     videos: Path | None,
@@ -201,57 +208,66 @@ def list_ntu(
         class_names=read_class_names(dataset),
         splits=edition.splits,
         default_split=default_split,
-        samples=tuple(
-            _make_sample(stem, recordings, listed)
-            for stem in sorted({**recordings.skeletons, **recordings.videos})
-        ),
-        notices=recordings.notices,
+        samples=_list_samples(recordings, listed),
+        notices=tuple(recordings.notices),
     )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Recordings:
+    """What was found below the folders, by recording, and the sentences to tell."""
+
     dataset: str
     folders: tuple[Path, Path | None]
-    skeletons: dict[str, str]
-    videos: dict[str, str]
-    notices: tuple[str, ...]
+    names: dict[str, NtuName] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    skeletons: dict[str, str] = field(default_factory=dict)
+    videos: dict[str, str] = field(default_factory=dict)
 
 
 def _find_recordings(skeletons: Path, videos: Path | None, dataset: str) -> _Recordings:
-    found = find_required(dataset, "poses", skeletons, (_SKELETON_SUFFIX,))
-    poses, notices = _index(found, "skeleton file", dataset)
-    pictures: dict[str, str] = {}
+    recordings = _Recordings(dataset, (skeletons, videos))
+    # Where both lie below one folder it is read once.
+    suffixes = _VIDEO_SUFFIXES if videos == skeletons else ()
+    found, beside = find_kinds(skeletons, (_SKELETON_SUFFIX,), suffixes)
+    require_files(found, dataset, "poses", skeletons)
+    recordings.skeletons = _index(found, "skeleton file", recordings)
     if videos is not None:
-        found = find_required(dataset, "videos", videos, _VIDEO_SUFFIXES)
-        pictures, more = _index(found, "video", dataset)
-        notices += more
-    return _Recordings(dataset, (skeletons, videos), poses, pictures, notices)
+        found = beside if videos == skeletons else find_files(videos, _VIDEO_SUFFIXES)
+        require_files(found, dataset, "videos", videos)
+        recordings.videos = _index(found, "video", recordings)
+    return recordings
 
 
-def _index(found: FoundFiles, what: str, dataset: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    edition = _edition(dataset)
-    pairs: list[tuple[str, str]] = []
+def _index(found: FoundFiles, what: str, recordings: _Recordings) -> dict[str, str]:
+    """Return the first file of each recording; take in their names and what there is to tell."""
+    edition = _edition(recordings.dataset)
+    stems: list[str] = []
+    paths: list[str] = []
     strange: list[str] = []
     outside: list[str] = []
     for path in found.paths:
+        file = path[path.rfind(os.sep) + 1 :]
         try:
-            name = parse_ntu_name(path.rpartition(os.sep)[2])
+            name = parse_ntu_name(file)
         except ValueError:
             strange.append(path)
             continue
         if _is_within(name, edition):
-            pairs.append((str(name), path))
+            stem = file[:_NAME_LENGTH]
+            recordings.names[stem] = name
+            stems.append(stem)
+            paths.append(path)
         else:
             outside.append(path)
-    first, twice = keep_first(pairs)
-    notices = (
+    first, twice = keep_first(stems, paths)
+    recordings.notices += [
         *found.notices,
         *_notice_strange(what, strange),
-        *_notice_outside(what, outside, dataset),
+        *_notice_outside(what, outside, recordings.dataset),
         *notice_twice(what, twice),
-    )
-    return first, notices
+    ]
+    return first
 
 
 def _notice_strange(what: str, paths: list[str]) -> tuple[str, ...]:
@@ -277,28 +293,39 @@ def _notice_outside(what: str, paths: list[str], dataset: str) -> tuple[str, ...
     )
 
 
-def _make_sample(stem: str, recordings: _Recordings, listed: frozenset[str]) -> Sample:
-    name = parse_ntu_name(stem)
-    pose, video = recordings.skeletons.get(stem), recordings.videos.get(stem)
-    reason, detail = None, ""
+def _list_samples(recordings: _Recordings, listed: frozenset[str]) -> SampleColumns:
+    stems = sorted(recordings.names)
+    names = [recordings.names[stem] for stem in stems]
+    class_names = read_class_names(recordings.dataset)
+    reasons = [_find_reason(stem, recordings, listed) for stem in stems]
+    return SampleColumns(
+        sample_id=stems,
+        label=[name.action - 1 for name in names],
+        label_name=[class_names[name.action - 1] for name in names],
+        subsets={
+            split: [told[getattr(name, _SPLIT_KEYS[split])] for name in names]
+            for (dataset, split), told in _subset_facts().items()
+            if dataset == recordings.dataset
+        },
+        poses=[recordings.skeletons.get(stem) for stem in stems],
+        video=[recordings.videos.get(stem) for stem in stems],
+        facts={what: [getattr(name, what) for name in names] for what in NtuName._fields},
+        reason=[reason for reason, _ in reasons],
+        detail=[detail for _, detail in reasons],
+    )
+
+
+def _find_reason(
+    stem: str, recordings: _Recordings, listed: frozenset[str]
+) -> tuple[str | None, str]:
     folder, video_folder = recordings.folders
     # Listed recordings often have a file, only an incomplete one: the list goes first.
     if stem in listed:
-        reason = "listed_missing"
         detail = "the authors of the data set list its skeleton as missing or incomplete"
-    elif pose is None:
-        reason, detail = "missing_skeleton", f"no {stem}{_SKELETON_SUFFIX} lies below {folder}"
-    elif video is None and video_folder is not None:
-        reason = "missing_video"
+        return "listed_missing", detail
+    if stem not in recordings.skeletons:
+        return "missing_skeleton", f"no {stem}{_SKELETON_SUFFIX} lies below {folder}"
+    if stem not in recordings.videos and video_folder is not None:
         detail = f"no {stem}_rgb.avi (or .mkv, .mov, .mp4) lies below {video_folder}"
-    return Sample(
-        sample_id=stem,
-        label=name.action - 1,
-        label_name=read_class_names(recordings.dataset)[name.action - 1],
-        subsets=ntu_subsets(name, recordings.dataset),
-        poses=pose,
-        video=video,
-        facts=name._asdict(),
-        reason=reason,
-        detail=detail,
-    )
+        return "missing_video", detail
+    return None, ""

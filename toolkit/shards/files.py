@@ -109,14 +109,14 @@ def say_unread(error: OSError) -> str:
     return str(error.strerror)
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
+def read_json(path: Path, what: str, parse: Callable[[bytes], Any] = json.loads) -> dict[str, Any]:
     """Read a JSON object; raises ``ShardError`` naming the file when it is none."""
     try:
         raw = read_bounded(path, MAX_JSON_BYTES)
         excess = find_json_excess(raw)
         if excess:
             raise ShardError(path, "content", expected=what, found=excess)
-        data = json.loads(raw)
+        data = parse(raw)
     except OSError as error:
         raise ShardError(path, "file", expected=what, found=str(error.strerror)) from error
     except (ValueError, RecursionError) as error:

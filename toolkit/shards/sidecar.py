@@ -1,7 +1,9 @@
 """The sidecar beside each shard: the only sign that it is done, written last."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ _TYPES: dict[str, Type] = {"string": str, "Float64": (int, float)}
 # What a row's fields are where they are told; all others are facts.
 FIELD_TYPES = {name: _TYPES.get(kind, int) for name, kind in COLUMNS.items()}
 _FACT_TYPES = (int, float, str)
+_NEEDED = ("sample_id", "status")
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,20 @@ def write_sidecar(folder: Path, sidecar: Sidecar) -> None:
     write_json(sidecar_path(folder, sidecar.shard), asdict(sidecar))
 
 
-def read_sidecar(folder: Path, number: int) -> Sidecar:
-    """Read a sidecar; raises ``ShardError`` when it is missing or not one."""
+def read_sidecar(folder: Path, number: int, parse: Callable[[bytes], Any] = json.loads) -> Sidecar:
+    """Read a sidecar; raises ``ShardError`` when it is missing or not one.
+
+    ``parse`` makes the object of the file's bytes or raises ``ValueError``.
+    """
     path = sidecar_path(folder, number)
-    data = read_json(path, "a shard's sidecar")
+    data = read_json(path, "a shard's sidecar", parse)
     try:
         sidecar = Sidecar(
             shard=int(data["shard"]),
             fingerprint=str(data["fingerprint"]),
             sha256=str(data["sha256"]),
             n_bytes=int(data["n_bytes"]),
-            rows=[dict(row) for row in data["rows"]],
+            rows=[row if type(row) is dict else dict(row) for row in data["rows"]],
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ShardError(path, "content", expected="all fields", found=repr(error)) from error
@@ -73,20 +79,28 @@ def read_sidecar(folder: Path, number: int) -> Sidecar:
 
 def _has_plain_types(rows: Sequence[Mapping[str, Any]]) -> bool:
     """Tell quickly, column by column, whether no row has a wrong field; False says nothing."""
-    needed = ({type(row.get(name)) for row in rows} for name in ("sample_id", "status"))
-    if not all(kinds <= {str} for kinds in needed):
-        return False
-    for name in {name for row in rows for name in row}:
-        allowed = FIELD_TYPES.get(name, _FACT_TYPES)
-        kinds = {*(allowed if isinstance(allowed, tuple) else (allowed,)), type(None)}
-        if not {type(row.get(name)) for row in rows} <= kinds:
-            return False
-    return True
+    alike: dict[tuple[str, ...], list[Iterable[Any]]] = {}
+    for row in rows:
+        alike.setdefault(tuple(row), []).append(row.values())
+    return all(
+        set(names).issuperset(_NEEDED)
+        and all(set(map(type, values)) <= _plain_types(name) for name, values in columns)
+        for names, told in alike.items()
+        for columns in [zip(names, zip(*told, strict=True), strict=True)]
+    )
+
+
+@lru_cache(maxsize=256)
+def _plain_types(name: str) -> frozenset[type]:
+    if name in _NEEDED:
+        return frozenset({str})
+    allowed = FIELD_TYPES.get(name, _FACT_TYPES)
+    return frozenset({*(allowed if isinstance(allowed, tuple) else (allowed,)), type(None)})
 
 
 def _wrong_field(row: Mapping[str, Any]) -> str:
     """Return the first field of a row that is of another type, or is needed and missing."""
-    for name in ("sample_id", "status"):
+    for name in _NEEDED:
         if not isinstance(row.get(name), str):
             return name
     for name, value in row.items():
