@@ -9,7 +9,7 @@ import numpy as np
 
 from toolkit.build.finish import finish
 from toolkit.build.plan import Plan, make_plan
-from toolkit.build.plan_file import read_plan, write_plan
+from toolkit.build.plan_file import is_stored, read_plan, write_plan
 from toolkit.build.run import BuildSettings, plan_build, run_build
 from toolkit.build.tasks import list_tasks, sort_out
 from toolkit.datasets.kinetics import list_kinetics
@@ -69,7 +69,7 @@ def start_again(folder: Path) -> Job:
     def run() -> object:
         data = list_kinetics(folder / "raw", folder / "raw")
         plan = make_plan(data, growth_folders.OPTIONS, read_plan(folder))
-        if plan != read_plan(folder):
+        if not is_stored(plan, folder):
             raise ValueError("nothing changed, and the plan did")
         return sort_out(list_tasks(plan, folder))
 

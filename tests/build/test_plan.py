@@ -139,7 +139,7 @@ def test_planning_again_asks_for_each_file_once_and_makes_no_objects(raw, monkey
     plan = make_plan(data, OPTIONS)
     monkeypatch.setattr("toolkit.build.plan_table.PlannedSample", None)
     monkeypatch.setattr(os, "stat", lambda path, **how: asked.append(path) or stat(path, **how))
-    assert make_plan(data, OPTIONS, plan) == plan
+    assert make_plan(data, OPTIONS, plan) is plan
     assert asked == [str(one.poses) for one in raw.values()]
 
 

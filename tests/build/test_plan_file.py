@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from recordings import OPTIONS, data_set, sample, write_poses
 
 from toolkit.build.plan import Plan, PlannedSample, Stamp, make_plan
-from toolkit.build.plan_file import read_plan, write_plan
+from toolkit.build.plan_file import is_stored, read_plan, write_plan
 from toolkit.errors import ShardError
 
 text = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -58,6 +58,22 @@ def test_whole_options_read_back_as_fractions_are_the_same(tmp_path, plan):
     write_plan(dataclasses.replace(plan, header=header), tmp_path)
     data = data_set(sample("1e5"))
     assert make_plan(data, OPTIONS, read_plan(tmp_path)).samples == plan.samples
+
+
+def test_a_plan_that_was_read_from_a_folder_is_not_read_again(tmp_path, plan, monkeypatch):
+    write_plan(plan, tmp_path)
+    read = read_plan(tmp_path)
+    monkeypatch.setattr("toolkit.build.plan_file.read_table", None)
+    assert is_stored(read, tmp_path)
+
+
+def test_a_plan_is_compared_with_the_one_that_lies_there_now(tmp_path, plan):
+    assert not is_stored(plan, tmp_path)
+    write_plan(plan, tmp_path)
+    assert is_stored(plan, tmp_path)
+    read = read_plan(tmp_path)
+    write_plan(Plan(plan.header, plan.table.slice(1)), tmp_path)
+    assert not is_stored(read, tmp_path)
 
 
 def test_a_folder_without_a_plan_has_none(tmp_path):

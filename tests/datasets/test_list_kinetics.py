@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.datasets.kinetics import list_kinetics
-from toolkit.datasets.kinetics_labels import list_distinct, read_label_files
+from toolkit.datasets.kinetics_labels import SharedEntries, read_label_files
 from toolkit.errors import DataNotFoundError, TableError
 
 A, B, C = "-aaaaaaaaaa", "b_000010_00", "1e5"
@@ -66,7 +66,9 @@ def test_a_listing_makes_no_object_of_a_sample_that_nobody_asks_for(raw, monkeyp
 def test_recordings_of_a_class_share_its_entry(raw):
     root = raw({"train_label.json": {name: entry() for name in "abc"} | {"d": entry("zumba", 399)}})
     entries, _ = read_label_files([root / "train_label.json"])
-    assert len(list_distinct(entries.values())) == 2
+    asked = []
+    told = SharedEntries(entries.values()).tell(lambda one: asked.append(one) or one.label)
+    assert (told, len(asked)) == (["abseiling"] * 3 + ["zumba"], 2)
 
 
 def test_index_true_is_not_taken_for_1(raw):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -128,11 +128,12 @@ class Plan:
     """A header and all rows, superseded ones included, in the order they were planned.
 
     The rows are a table (see ``plan_table``); ``rows``, ``samples`` and ``shards`` make them into
-    objects, which takes microseconds each.
+    objects, which takes microseconds each.  ``stored`` is the file that the plan was read from.
     """
 
     header: PlanHeader
     table: pa.Table
+    stored: Stamp | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, header: PlanHeader, rows: Sequence[PlannedSample]) -> "Plan":
@@ -214,7 +215,7 @@ def make_plan(
     earlier: Plan | None = None,
     is_usable: Callable[[PlannedSample], bool] = lambda _: False,
 ) -> Plan:
-    """Plan a build, or extend an earlier plan by what is new.
+    """Plan a build, or extend an earlier plan by what is new; if nothing is, return that plan.
 
     New samples, samples whose missing files turned up, and failed samples whose files or labels
     changed get new shards behind the old ones; old shards keep their rows.  ``is_usable`` tells
@@ -238,7 +239,9 @@ def make_plan(
         return Plan(header, _assign(listed, 0, options.samples_per_shard))
     kept, new = merge_listing(earlier.table, listed, is_usable)
     next_shard = int(numbers(kept, "shard").max(initial=NO_SHARD)) + 1
-    return Plan(header, join_tables([kept, _assign(new, next_shard, options.samples_per_shard)]))
+    new = _assign(new, next_shard, options.samples_per_shard)
+    plan = Plan(header, join_tables([kept, new]))
+    return earlier if plan == earlier else plan
 
 
 def _assign(table: pa.Table, first_shard: int, per_shard: int) -> pa.Table:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from toolkit.build.options import BuildOptions
 from toolkit.build.plan import Plan, PlanHeader
 from toolkit.build.plan_table import BASE
+from toolkit.build.planned import Stamp
 from toolkit.errors import ShardError
 from toolkit.shards.files import write_atomically
 from toolkit.shards.parquet import read_table
@@ -35,6 +36,8 @@ def read_plan(folder: Path) -> Plan | None:
     path = folder / PLAN_FILE
     if not path.exists():
         return None
+    # Before: a file that is replaced meanwhile must not pass for the one that was read.
+    stored = Stamp.of(path)
     table = read_table(path, _WANTED)
     try:
         about = table.schema.metadata or {}
@@ -43,9 +46,16 @@ def read_plan(folder: Path) -> Plan | None:
         raise ShardError(path, "content", expected=_WANTED, found=repr(error)) from error
     _refuse_other_version(path, about)
     try:
-        return Plan(_parse_header(header), _check_columns(table))
+        return Plan(_parse_header(header), _check_columns(table), stored)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ShardError(path, "content", expected=_WANTED, found=repr(error)) from error
+
+
+def is_stored(plan: Plan, folder: Path) -> bool:
+    """Tell whether an output folder holds this plan; read only if another file lies there now."""
+    if plan.stored is not None and plan.stored == Stamp.of(folder / PLAN_FILE):
+        return True
+    return plan == read_plan(folder)
 
 
 def _refuse_other_version(path: Path, about: dict[bytes, bytes]) -> None:

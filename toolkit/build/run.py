@@ -17,7 +17,7 @@ from toolkit.build.options import BuildOptions
 from toolkit.build.outcomes import Told
 from toolkit.build.parts import Part, count_samples, refuse_moved, write_count
 from toolkit.build.plan import Plan, PlannedSample, make_plan
-from toolkit.build.plan_file import read_plan, write_plan
+from toolkit.build.plan_file import is_stored, read_plan, write_plan
 from toolkit.build.site import refuse_unseen
 from toolkit.build.tasks import Rows, list_tasks, sort_out
 from toolkit.build.worker import ShardTask, build_shard
@@ -97,7 +97,7 @@ def run_build(plan: Plan, settings: BuildSettings, progress: Progress) -> Ledger
         remove_output(out)
     (out / SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
     # Left as it is where nothing changed: machines at work know it by its time of change.
-    if plan != read_plan(out):
+    if not is_stored(plan, out):
         write_plan(plan, out)
     remove_dead(out)
     remove_unplanned(plan, out)

@@ -26,11 +26,10 @@ from toolkit.datasets.discover import (
 )
 from toolkit.datasets.kinetics_labels import (
     ClassEntry,
-    list_distinct,
+    SharedEntries,
     read_label_files,
     read_own_label,
     sort_json_files,
-    spread_told,
     subset_of_folders,
 )
 from toolkit.datasets.tables import list_bad_ids
@@ -100,7 +99,7 @@ def list_kinetics(
         files = beside if videos == poses else find_files(videos, VIDEO_SUFFIXES)
         _take_videos(found, require_files(files, name, "videos", videos), videos)
     ids = _choose_ids(found, motion_only=motion_only)
-    entries = list(map(found.entries.__getitem__, ids))
+    entries = SharedEntries(map(found.entries.__getitem__, ids))
     found.notices += _compare_indices(ids, entries)
     samples = _list_samples(ids, entries, found, motion_only=motion_only)
     n_adrift = samples.subsets[SPLIT].count(None)
@@ -143,11 +142,6 @@ def _take_poses(
         )
     if not found.poses:
         raise DataNotFoundError(describe_missing(name, "poses", [root]))
-    if all(entry.subset for entry in list_distinct(found.entries.values())):
-        return
-    for sample_id in [i for i in found.poses if not found.entries[i].subset]:
-        subset = subset_of_folders(found.poses[sample_id], root)
-        found.entries[sample_id] = found.entries[sample_id]._replace(subset=subset)
 
 
 def _take_videos(found: _Findings, files: FoundFiles, root: Path) -> None:
@@ -204,23 +198,23 @@ def _choose_ids(found: _Findings, *, motion_only: bool) -> list[str]:
     return [i for i in ids if labels[i] in _motion_labels()]
 
 
-def _compare_indices(ids: list[str], entries: list[ClassEntry]) -> list[str]:
+def _compare_indices(ids: list[str], entries: SharedEntries) -> list[str]:
     labels = _source_labels()
-    wrong = {
-        id(entry): label
-        for entry in list_distinct(entries)
-        if (label := labels.get(entry.label)) is not None and entry.label_index not in (None, label)
-    }
-    if not wrong:
+
+    def is_other(entry: ClassEntry) -> bool:
+        label = labels.get(entry.label)
+        return label is not None and entry.label_index not in (None, label)
+
+    others = [at for at, other in enumerate(entries.tell(is_other)) if other]
+    if not others:
         return []
     cases: list[str] = []
     n_one_based = 0
-    for sample_id, entry in zip(ids, entries, strict=True):
-        label = wrong.get(id(entry))
-        if label is None:
-            continue
+    for at in others:
+        entry = entries[at]
+        label = labels[entry.label]
         n_one_based += entry.label_index == label + 1
-        cases.append(f"{sample_id}: {entry.label} is {label}, not {entry.label_index!r:.20}")
+        cases.append(f"{ids[at]}: {entry.label} is {label}, not {entry.label_index!r:.20}")
     return [
         f"label_index disagrees with label for {len(cases)} of {len(ids)} recordings "
         f"({n_one_based} of them count from 1); the label is used: {say_some(cases, '; ')}"
@@ -228,32 +222,49 @@ def _compare_indices(ids: list[str], entries: list[ClassEntry]) -> list[str]:
 
 
 def _list_samples(
-    ids: list[str], entries: list[ClassEntry], found: _Findings, *, motion_only: bool
+    ids: list[str], entries: SharedEntries, found: _Findings, *, motion_only: bool
 ) -> SampleColumns:
     labels, names = _source_labels(), read_class_names()
-
-    def name_class(entry: ClassEntry) -> str:
-        return names[labels[entry.label]] if entry.label in labels else entry.label
-
-    source_labels = spread_told(entries, lambda entry: labels.get(entry.label, -1))
+    source_labels = entries.tell(lambda entry: labels.get(entry.label, -1))
+    spellings = {label: names[number] for label, number in labels.items()}
     poses, videos = list(map(found.poses.get, ids)), list(map(found.videos.get, ids))
-    reasons: list[str | None] = [None] * len(ids)
-    details = [""] * len(ids)
-    usable = spread_told(entries, _is_usable)
-    needed = zip(usable, poses, poses if found.folders[1] is None else videos, strict=True)
-    for at in [at for at, has_all in enumerate(map(all, needed)) if not has_all]:
-        reasons[at], details[at] = _find_reason(ids[at], entries[at], found)
+    needed = (poses,) if found.folders[1] is None else (poses, videos)
+    reasons, details = _find_reasons(ids, entries, found, needed)
     return SampleColumns(
         sample_id=ids,
         label=[_motion_labels()[n] for n in source_labels] if motion_only else source_labels,
-        label_name=spread_told(entries, name_class),
-        subsets={SPLIT: spread_told(entries, lambda entry: entry.subset or None)},
+        label_name=entries.tell(lambda entry: spellings.get(entry.label, entry.label)),
+        subsets={SPLIT: _find_subsets(entries, poses, found.folders[0])},
         poses=poses,
         video=videos,
         facts={"youtube_id": ids, "source_label": source_labels},
         reason=reasons,
         detail=details,
     )
+
+
+def _find_subsets(entries: SharedEntries, poses: list[str | None], root: Path) -> list[str | None]:
+    """Return what the entry says, or else the folders of the pose file."""
+    subsets = entries.tell(lambda entry: entry.subset or None)
+    for at in [at for at, subset in enumerate(subsets) if subset is None]:
+        path = poses[at]
+        subsets[at] = (subset_of_folders(path, root) or None) if path else None
+    return subsets
+
+
+def _find_reasons(
+    ids: list[str], entries: SharedEntries, found: _Findings, files: tuple[list[str | None], ...]
+) -> tuple[list[str | None], list[str]]:
+    """Return reason and sentence of each recording, None and nothing where it lacks nothing.
+
+    ``files`` are the columns of files that each recording needs.
+    """
+    reasons: list[str | None] = [None] * len(ids)
+    details = [""] * len(ids)
+    has_all = map(all, zip(entries.tell(_is_usable), *files, strict=True))
+    for at in [at for at, lacks_nothing in enumerate(has_all) if not lacks_nothing]:
+        reasons[at], details[at] = _find_reason(ids[at], entries[at], found)
+    return reasons, details
 
 
 def _is_usable(entry: ClassEntry) -> bool:

@@ -42,15 +42,21 @@ class ClassEntry(NamedTuple):
     fault: str = ""
 
 
-def list_distinct(entries: Iterable[ClassEntry]) -> list[ClassEntry]:
-    """Return the entries that are objects of their own: of 300,000 from label files some 800."""
-    return list({id(entry): entry for entry in entries}.values())
+class SharedEntries:
+    """The entries of many recordings: of 300,000 in label files some 800 differ."""
 
+    def __init__(self, entries: Iterable[ClassEntry]) -> None:
+        self._all = list(entries)
+        self._keys = list(map(id, self._all))
+        self._distinct = dict(zip(self._keys, self._all, strict=True))
 
-def spread_told(entries: list[ClassEntry], tell: Callable[[ClassEntry], T]) -> list[T]:
-    """Return what ``tell`` says of each entry; it is asked once for all that share one."""
-    told = {id(entry): tell(entry) for entry in list_distinct(entries)}
-    return [told[id(entry)] for entry in entries]
+    def __getitem__(self, at: int) -> ClassEntry:
+        return self._all[at]
+
+    def tell(self, say: Callable[[ClassEntry], T]) -> list[T]:
+        """Return what ``say`` returns of each recording's entry; it is asked once for each."""
+        told = {key: say(entry) for key, entry in self._distinct.items()}
+        return list(map(told.__getitem__, self._keys))
 
 
 def parse_subset(name: str) -> str:
