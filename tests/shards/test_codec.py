@@ -79,6 +79,23 @@ def test_what_is_no_jpeg_is_not_decoded(data):
         decode_picture(data)
 
 
+def with_comment(jpeg, n_bytes):
+    """Put a comment before all that a JPEG says of itself."""
+    return jpeg[:2] + b"\xff\xfe" + n_bytes.to_bytes(2, "big") + b"." * (n_bytes - 2) + jpeg[2:]
+
+
+@pytest.mark.parametrize("n_bytes", [2, 40, 200, 60_000])
+def test_sizes_behind_the_same_first_bytes_are_told_apart(n_bytes):
+    small, large = encode_picture(plain(10)), encode_picture(plain(10, 32, 40))
+    # Where the size stands in the header, with 65,535 x 65,535 in its place.
+    at = large.index(b"\xff\xc0") + 5
+    huge = large[:at] + b"\xff" * 4 + large[at + 4 :]
+    for jpeg, shape in ((small, (16, 24, 3)), (large, (32, 40, 3))):
+        assert decode_picture(with_comment(jpeg, n_bytes)).shape == shape
+    with pytest.raises(ValueError, match=f"a JPEG of {65535**2} pixels, more than the"):
+        decode_picture(with_comment(huge, n_bytes))
+
+
 def test_pictures_are_stacked_in_order():
     jpegs = [encode_picture(plain(grey)) for grey in (10, 60, 110)]
     stacked = decode_pictures(jpegs)

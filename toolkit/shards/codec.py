@@ -1,6 +1,7 @@
 """Stored pictures: JPEG bytes to RGB arrays and back."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import cv2
@@ -14,9 +15,12 @@ Buffer = bytes | memoryview | Picture
 
 # OpenCV before 4.11 cannot hand out RGB itself and swaps in a second pass.
 _RGB_FLAG: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
+_FLAG = cv2.IMREAD_COLOR if _RGB_FLAG is None else _RGB_FLAG
 _JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 # Of the markers that may stand before the size: those of C0..CF that do not tell it.
 _NO_SIZE = (0xC4, 0xC8, 0xCC)
+# So far a header is the same for all frames of a data set, and has told the size.
+_HEADER_BYTES = 192
 
 
 def encode_picture(rgb: Picture, quality: int = 90) -> bytes:
@@ -39,21 +43,30 @@ def decode_picture(jpeg: Buffer) -> Picture:
     if isinstance(jpeg, np.ndarray) and jpeg.ndim == 3:
         return jpeg
     data = np.frombuffer(jpeg, np.uint8)
-    flag = cv2.IMREAD_COLOR if _RGB_FLAG is None else _RGB_FLAG
-    # OpenCV 4 fills up a picture that breaks off, and any OpenCV takes other formats.
-    whole = data[:2].tobytes() == _JPEG_BEGIN and data[-2:].tobytes() == _JPEG_END
-    n_pixels = _claimed_pixels(data.data) if whole else 0
+    n_pixels = _claimed_pixels(data.data)
     if n_pixels > MAX_PIXELS:
         raise ValueError(f"a JPEG of {n_pixels} pixels, more than the {MAX_PIXELS} allowed")
-    whole = n_pixels > 0
-    picture = cv2.imdecode(data, flag) if whole else None
+    picture = cv2.imdecode(data, _FLAG) if n_pixels else None
     if picture is None:
         raise ValueError(f"{data.size} bytes that are not a whole JPEG picture")
     return cast(Picture, picture if _RGB_FLAG is not None else _swapped(picture))
 
 
 def _claimed_pixels(jpeg: memoryview) -> int:
-    """Return width x height as the header tells it, 0 where it breaks off or is not in order."""
+    """Return width x height as a JPEG's header tells it, 0 for what is none or has no end."""
+    # OpenCV 4 fills up a picture that breaks off, and any OpenCV takes other formats.
+    if jpeg[:2] != _JPEG_BEGIN or jpeg[-2:] != _JPEG_END:
+        return 0
+    return _known_pixels(bytes(jpeg[:_HEADER_BYTES])) or _parse_pixels(jpeg)
+
+
+@lru_cache(maxsize=256)
+def _known_pixels(header: bytes) -> int:
+    return _parse_pixels(header)
+
+
+def _parse_pixels(jpeg: bytes | memoryview) -> int:
+    """Return width x height, 0 where the header breaks off or is not in order."""
     at = len(_JPEG_BEGIN)
     while at + 9 <= len(jpeg) and jpeg[at] == 0xFF and jpeg[at + 1] >= 0xC0:
         marker = jpeg[at + 1]

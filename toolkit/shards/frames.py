@@ -1,7 +1,7 @@
 """The frames of a window as they are stored: decoded when they are looked at, not before."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -59,6 +59,9 @@ class JpegFrames(Frames):
 
     def __len__(self) -> int:
         return len(self._stored)
+
+    def __iter__(self) -> Iterator[Buffer]:
+        return iter(self._stored)
 
     def item(self, at: int) -> Buffer:
         """Return the JPEG."""
