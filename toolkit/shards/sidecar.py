@@ -1,9 +1,10 @@
 """The sidecar beside each shard: the only sign that it is done, written last."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def read_sidecar(folder: Path, number: int, parse: Callable[[bytes], Any] = json
     if sidecar.shard != number:
         found = f"that of shard {sidecar.shard}"
         raise ShardError(path, "shard", expected=f"the sidecar of shard {number}", found=found)
-    if _has_plain_types(sidecar.rows):
+    if _has_right_types(sidecar.rows):
         return sidecar
     for at, row in enumerate(sidecar.rows):
         wrong = _wrong_field(row)
@@ -77,25 +78,18 @@ def read_sidecar(folder: Path, number: int, parse: Callable[[bytes], Any] = json
     return sidecar
 
 
-def _has_plain_types(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell quickly, column by column, whether no row has a wrong field; False says nothing."""
-    alike: dict[tuple[str, ...], list[Iterable[Any]]] = {}
-    for row in rows:
-        alike.setdefault(tuple(row), []).append(row.values())
-    return all(
-        set(names).issuperset(_NEEDED)
-        and all(set(map(type, values)) <= _plain_types(name) for name, values in columns)
-        for names, told in alike.items()
-        for columns in [zip(names, zip(*told, strict=True), strict=True)]
+def _has_right_types(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether no row has a wrong field: asked once for each kind of row, there are few."""
+    return all(starmap(_is_right, {(tuple(row), tuple(map(type, row.values()))) for row in rows}))
+
+
+@lru_cache(maxsize=1024)
+def _is_right(names: tuple[str, ...], types: tuple[type, ...]) -> bool:
+    kinds = dict(zip(names, types, strict=True))
+    return all(kinds.get(name) is str for name in _NEEDED) and all(
+        kind is type(None) or issubclass(kind, FIELD_TYPES.get(name, _FACT_TYPES))
+        for name, kind in kinds.items()
     )
-
-
-@lru_cache(maxsize=256)
-def _plain_types(name: str) -> frozenset[type]:
-    if name in _NEEDED:
-        return frozenset({str})
-    allowed = FIELD_TYPES.get(name, _FACT_TYPES)
-    return frozenset({*(allowed if isinstance(allowed, tuple) else (allowed,)), type(None)})
 
 
 def _wrong_field(row: Mapping[str, Any]) -> str:
