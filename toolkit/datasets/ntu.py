@@ -126,17 +126,25 @@ def _is_within(name: NtuName, edition: _Edition) -> bool:
     return all(value <= last for value, last in zip(name, edition.last, strict=True))
 
 
-def _iterate_names(dataset: str) -> Iterator[NtuName]:
+def _iterate_recorded(dataset: str) -> Iterator[tuple[int, int, range]]:
+    """Yield setup, subject and actions of whoever was recorded in a setup.
+
+    Not every subject was in every setup; those who were did all its actions, each twice before
+    three cameras.
+    """
     last = _edition(dataset).last
-    # Not every subject was recorded in every setup; those who were did all its actions, each
-    # twice before three cameras.
     for row in read_facts("ntu_recordings"):
         setup, subject, first_action, last_action = map(int, row.values())
-        if setup > last.setup:
-            continue
+        if setup <= last.setup:
+            yield setup, subject, range(first_action, last_action + 1)
+
+
+def _iterate_names(dataset: str) -> Iterator[NtuName]:
+    last = _edition(dataset).last
+    for setup, subject, actions in _iterate_recorded(dataset):
         for camera in range(1, last.camera + 1):
             for replication in range(1, last.replication + 1):
-                for action in range(first_action, last_action + 1):
+                for action in actions:
                     yield NtuName(setup, camera, subject, replication, action)
 
 
@@ -159,20 +167,24 @@ class SplitCount(NamedTuple):
 
 
 def count_splits() -> list[SplitCount]:
-    """Count the recordings of every published split from the names themselves."""
+    """Count the recordings of every published split."""
     return [row for dataset in _EDITIONS for row in _count_splits_of(dataset)]
 
 
 def _count_splits_of(dataset: str) -> list[SplitCount]:
-    missing = read_listed_missing(dataset)
-    whole, present = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    n_recordings = 0
-    for name in _iterate_names(dataset):
-        subsets = ntu_subsets(name, dataset).items()
-        n_recordings += 1
-        whole.update(subsets)
-        if str(name) not in missing:
-            present.update(subsets)
+    whole, lost = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    last, missing, n_recordings = _edition(dataset).last, read_listed_missing(dataset), 0
+    for setup, subject, actions in _iterate_recorded(dataset):
+        for camera in range(1, last.camera + 1):
+            # All that is recorded there lies in the same subset, whatever the split.
+            first = NtuName(setup, camera, subject, 1, actions[0])
+            n_names = last.replication * len(actions)
+            n_recordings += n_names
+            for subset in ntu_subsets(first, dataset).items():
+                whole[subset] += n_names
+    for stem in missing:
+        lost.update(ntu_subsets(parse_ntu_name(stem), dataset).items())
+    present = whole - lost
     return [
         SplitCount(
             dataset, n_recordings, split, whole[split, "train"], whole[split, "test"],
