@@ -204,7 +204,7 @@ NUMBERS = st.one_of(
 
 
 @given(st.lists(st.lists(NUMBERS, min_size=3, max_size=3), min_size=1, max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_vouched_values_are_those_of_float(table):
     values, vouched = parse_decimals([" ".join(row).encode() for row in table], 3, (0, 1, 2))
     expected = np.array([[float(word) for word in row] for row in table])
@@ -218,7 +218,7 @@ def test_vouched_values_are_those_of_float(table):
     junk=st.binary(min_size=0, max_size=3),
     length=st.integers(0, 3),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_vouched_rows_after_any_damage_are_plain_numbers(where, junk, length):
     text = b"\n".join(b"0.25 -1.5 300 2" for _ in range(8))
     rows = (text[:where] + junk + text[where + length :]).split(b"\n")
