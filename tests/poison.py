@@ -16,7 +16,6 @@ if any("sample_process" in word for word in sys.orig_argv):
 _POISONED = """
 import ctypes
 import os
-import re
 import signal
 from pathlib import Path
 
@@ -34,8 +33,9 @@ def bloat():
 
 def hang():
     (HERE / "hanging").touch()
-    # In C, and nothing else of this process runs meanwhile.
-    re.match(r"(a+)+$", "a" * 60 + "b")
+    # In C, and nothing else of this process runs meanwhile; a loop would keep a core busy.
+    while True:
+        ctypes.PyDLL(None).pause()
 
 
 def first_time_only():
