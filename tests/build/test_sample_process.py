@@ -104,3 +104,11 @@ def test_what_reads_recordings_loads_no_tables_and_no_command_line():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert not set(run.stdout.split()) & {"pandas", "pyarrow", "click", "joblib", "h5py", "cv2"}
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [(-6, "the decoder died of SIGABRT"), (3, "the decoder ended its process with status 3")],
+)
+def test_how_a_reader_died_is_told(status, sentence):
+    assert str(sample_child._death_error(status)) == sentence
