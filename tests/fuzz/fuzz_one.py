@@ -92,7 +92,10 @@ def run_mutations(asked: argparse.Namespace) -> None:
     for number in _TIMERS.values():
         signal.signal(number, signal.SIG_DFL)
     end = time.monotonic() + asked.seconds
-    while time.monotonic() < end and (not asked.inputs or tally.inputs < asked.inputs):
+    # One at least: a machine that is busy enough may take all the time to get here.
+    while not tally.inputs or (
+        time.monotonic() < end and (not asked.inputs or tally.inputs < asked.inputs)
+    ):
         data = mutate(random.choice(valid), random)[:_MOST_BYTES]
         (asked.folder / "current").write_bytes(data)
         begin = time.process_time()

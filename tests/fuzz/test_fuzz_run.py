@@ -21,7 +21,7 @@ def run_all(out, *arguments):
 
 
 def test_a_short_run_writes_a_ledger(tmp_path):
-    run = run_all(tmp_path / "fuzz", "--minutes=0.01", "--at-random", "layout")
+    run = run_all(tmp_path / "fuzz", "--minutes=0.001", "--at-random", "layout")
     assert run.returncode == 0, run.stdout + run.stderr
     ledger = json.loads((tmp_path / "fuzz" / "ledger.json").read_text())
     assert ledger["inputs"] == ledger["readers"][0]["inputs"] > 0

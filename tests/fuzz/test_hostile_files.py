@@ -46,11 +46,14 @@ def write(path, content):
 
 
 def refusal(kind, read, *arguments):
-    """Return the one short line with which a reader refuses, in less than two seconds of work."""
+    """Return the one short line with which a reader refuses, in less than 20 seconds of work.
+
+    It takes less than one; what grows with the square of these inputs takes minutes.
+    """
     begin = time.process_time()
     with pytest.raises(kind) as caught:
         read(*arguments)
-    assert time.process_time() - begin < 2
+    assert time.process_time() - begin < 20
     sentence = str(caught.value)
     assert sentence.isprintable()
     assert len(sentence) < 1000
@@ -98,7 +101,7 @@ def test_an_error_survives_its_way_between_processes_uncut():
     assert kind(*arguments).place == "p" * 500
 
 
-@pytest.mark.parametrize("field", ["1" * 40_000 + "x", "." + "1" * 40_000 + "x", "1e" * 20_000])
+@pytest.mark.parametrize("field", ["1" * 100_000 + "x", "." + "1" * 100_000 + "x", "1e" * 50_000])
 def test_a_long_row_of_digits_is_looked_at_once(tmp_path, field):
     text = builders.ntu_text(builders.ntu_frames([builders.NTU_ID]))
     joint = text.replace(text.splitlines()[4].split()[0], field, 1)
