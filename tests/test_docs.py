@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 from builders import pose_person, write_kinetics_json, write_openpose_folder
+from click.testing import CliRunner
 from doc_pages import (
     PAGES,
     ROOT,
@@ -22,7 +23,6 @@ from doc_pages import (
     simple_commands,
     table_rows,
 )
-from running import ctxtool
 from shard_builders import MadeDataset, write_dataset
 
 from toolkit import errors
@@ -366,13 +366,14 @@ def test_the_example_table_lists_its_recordings_with_both_splits(own_recordings)
     assert dict(data.samples[2].subsets) == {"split": "test", "fold1": "train"}
 
 
-def test_the_example_table_is_extracted(own_recordings):
+def test_the_example_table_is_extracted(own_recordings, monkeypatch):
     for name in ("squat-01", "squat-02"):
         write_openpose_folder(own_recordings / "poses" / name, [[pose_person()]] * 3)
     write_kinetics_json(own_recordings / "poses" / "jump-01.json", [[pose_person()]] * 3)
     arguments = ("--table", "my.csv", "--skeleton-only", "--jobs", "1")
-    ran = ctxtool("extract-openpose", *arguments, cwd=own_recordings)
-    assert (ran.status, "3 planned = 3 ok" in ran.out) == (0, True), ran.err
+    monkeypatch.chdir(own_recordings)
+    ran = CliRunner().invoke(cli, ["extract-openpose", *arguments])
+    assert (ran.exit_code, "3 planned = 3 ok" in ran.output) == (0, True), ran.output
 
 
 def test_the_example_layout_is_one(own_recordings):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -25,13 +26,21 @@ def cwd(tmp_path_factory):
     return cwd
 
 
-@pytest.fixture
-def damaged(tmp_path):
-    """A data set of two shards, one byte of the second of which is another."""
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A data set of two shards."""
+    folder = tmp_path_factory.mktemp("sound")
     for name in (GOOD, BROKEN):
-        write_ntu(tmp_path / "raw", name, 20)
-    options = ("--raw", tmp_path / "raw", "--out", tmp_path / "out", "--samples-per-shard", 1)
-    in_process("extract-ntu", *options, "--jobs", 1)
+        write_ntu(folder / "raw", name, 20)
+    options = ("--raw", folder / "raw", "--out", folder / "out", "--samples-per-shard", 1)
+    assert in_process("extract-ntu", *options, "--jobs", 1).status == 0
+    return folder / "out"
+
+
+@pytest.fixture
+def damaged(sound, tmp_path):
+    """The same, one byte of the second shard of which is another."""
+    shutil.copytree(sound, tmp_path / "out")
     path = tmp_path / "out" / "shards" / "00001.h5"
     data = bytearray(path.read_bytes())
     data[-1000] ^= 1
@@ -104,7 +113,7 @@ def test_verify_finds_nothing_wrong(cwd):
 
 @pytest.mark.parametrize("options", [(), ("--deep",)], ids=["hashes", "deep"])
 def test_verify_names_the_shard_whose_byte_was_flipped(damaged, options):
-    ran = ctxtool("verify", damaged, *options, "--jobs", 1)
+    ran = in_process("verify", damaged, *options, "--jobs", 1)
     assert ran.status == 1
     assert ran.err.startswith(f"Error: {damaged}/shards/00001.h5: sha256: expected ")
     assert "00000.h5" not in ran.err
@@ -192,7 +201,7 @@ def test_info_tells_classes_and_layouts(info, line):
 
 def test_inspect_tells_the_same_as_json(cwd):
     text = in_process("inspect", cwd=cwd).out
-    ran = ctxtool("inspect", "--json", cwd=cwd)
+    ran = in_process("inspect", "--json", cwd=cwd)
     assert (ran.status, ran.err) == (0, "")
     assert format_facts(json.loads(ran.out)) + "\n" == text
 
