@@ -33,17 +33,18 @@ def bloat():
 
 def hang():
     (HERE / "hanging").touch()
+    (HERE / f"hanging-{{os.getpid()}}").touch()
     # In C, and nothing else of this process runs meanwhile; a loop would keep a core busy.
     while True:
         ctypes.PyDLL(None).pause()
 
 
-def first_time_only():
+def first_time_only(harm):
     try:
         (HERE / "harmed").touch(exist_ok=False)
     except FileExistsError:
         return
-    ctypes.string_at(0)
+    harm()
 
 
 def stumble():
@@ -60,7 +61,8 @@ DO = {{
     "be killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "hang": hang,
     "bloat": bloat,
-    "segfault once": first_time_only,
+    "segfault once": lambda: first_time_only(lambda: ctypes.string_at(0)),
+    "hang once": lambda: first_time_only(hang),
     "stumble": stumble,
     "fail to read": fail_to_read,
 }}
