@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -28,6 +29,22 @@ def raw(tmp_path):
     for name, label in (MOTION | OTHERS).items():
         write_kinetics(tmp_path / "raw", name, 20, label=label)
     return tmp_path / "raw"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The folder of an extraction of every class, with pictures."""
+    folder = tmp_path_factory.mktemp("made")
+    for name, label in (MOTION | OTHERS).items():
+        write_kinetics(folder / "raw", name, 20, label=label)
+    return extract_all(folder / "raw")
+
+
+@pytest.fixture
+def extraction(made, tmp_path):
+    """The same in a folder of its own, for a test to spoil."""
+    shutil.copytree(made, tmp_path / "all")
+    return tmp_path / "all"
 
 
 def extract_all(raw, *options):
@@ -109,13 +126,12 @@ def test_from_an_extraction_makes_the_bytes_of_a_build_from_raw(raw, options):
     pd.testing.assert_frame_equal(taken_rows.drop(columns=origin), fresh_rows.drop(columns=origin))
 
 
-def test_damage_in_the_extraction_is_not_copied(raw):
-    extraction = extract_all(raw)
+def test_damage_in_the_extraction_is_not_copied(extraction):
     (shard,) = (extraction / "shards").glob("*.h5")
     data = bytearray(shard.read_bytes())
     data[-100] ^= 1
     shard.write_bytes(data)
-    ran, out = build(raw.parent, "--from", extraction)
+    ran, out = build(extraction.parent, "--from", extraction)
     assert set(statuses(out).values()) == {"bad_shard"}
     assert "expected the digest in its sidecar, found another" in rows(out)["detail"].iloc[0]
     assert ran.status == 3
@@ -164,22 +180,20 @@ def test_options_that_cannot_be_honoured_beside_from_are_refused(tmp_path, optio
     assert not out.exists()
 
 
-def test_an_extraction_is_never_replaced_by_what_is_taken_from_it(raw):
-    extraction = extract_all(raw, "--skeleton-only")
+def test_an_extraction_is_never_replaced_by_what_is_taken_from_it(extraction):
     before = shards(extraction)
-    places = ("--from", extraction, "--out", raw / ".." / "all", "--overwrite")
+    places = ("--from", extraction, "--out", extraction / ".." / "all", "--overwrite")
     ran = in_process("build-kinetics-motion", *places)
     assert ran.status == 2
     assert "--out must be another folder than --from" in ran.err
     assert shards(extraction) == before
 
 
-def test_options_of_the_run_are_honoured_beside_from(raw):
-    extraction = extract_all(raw)
+def test_options_of_the_run_are_honoured_beside_from(extraction):
     options = ("--samples-per-shard", 1, "--limit", 1, "--allow", "all", "--overwrite")
-    ran, out = build(raw.parent, "--from", extraction, *options)
+    ran, out = build(extraction.parent, "--from", extraction, *options)
     assert (ran.status, statuses(out)) == (0, {"--33Lscn6sk": "ok"})
-    dry, _ = build(raw.parent, "--from", extraction, "--samples-per-shard", 1, "--dry-run")
+    dry, _ = build(extraction.parent, "--from", extraction, "--samples-per-shard", 1, "--dry-run")
     assert "2 samples planned, 1 to copy" in dry.out
     assert "1 lie in finished shards and are kept" in dry.out
     assert statuses(out) == {"--33Lscn6sk": "ok"}
@@ -192,12 +206,11 @@ def test_a_folder_that_is_no_extraction_is_named(tmp_path):
     assert not out.exists()
 
 
-def test_an_extraction_of_other_data_is_refused(raw):
-    extraction = extract_all(raw, "--limit", 1, "--skeleton-only")
+def test_an_extraction_of_other_data_is_refused(extraction):
     description = json.loads((extraction / "dataset.json").read_text())
     manifest = pd.read_parquet(extraction / "manifest.parquet")
     manifest["label_name"] = "abseiling"
     manifest.to_parquet(extraction / "manifest.parquet")
-    ran, _ = build(raw.parent, "--from", extraction)
+    ran, _ = build(extraction.parent, "--from", extraction)
     told = f"Error: {extraction} ({description['name']}) holds no class of Kinetics-Motion\n"
     assert (ran.status, ran.err) == (1, told)

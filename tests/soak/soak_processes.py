@@ -84,8 +84,8 @@ class Command:
         return True
 
     def survivors(self) -> list[int]:
-        """Return the processes of the session that are still there after ten seconds."""
-        until = time.monotonic() + 10
+        """Return the processes of the session that are still there after a minute."""
+        until = time.monotonic() + 60
         while (left := session(self.process.pid)) and time.monotonic() < until:
             time.sleep(_TURN_S)
         return left
