@@ -35,25 +35,52 @@ def report(tmp_path_factory):
     return folder / "report.html"
 
 
-@pytest.fixture
-def open_report(chromium):
-    """Return a function that opens a report; whatever the browser complains of fails the test."""
-    contexts, complaints = [], []
+# With less motion nothing plays by itself, so nothing moves under a test.
+CALM = {"reduced_motion": "reduce"}
 
-    def open_it(path, **settings):
-        # With less motion nothing plays by itself, so nothing moves under a test.
-        context = chromium.new_context(**{"reduced_motion": "reduce"} | settings)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda r: r.url.startswith("file:") or complaints.append(r.url))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+
+@pytest.fixture(scope="session")
+def kept_page(chromium):
+    """A page for one test after the other: a report keeps nothing, and a context takes long."""
+    context = chromium.new_context(**CALM)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def open_report(chromium, request):
+    """Return a function that opens a report; whatever the browser complains of fails the test.
+
+    With settings, or where ``own`` is asked for, the page is in a context of its own.
+    """
+    complaints, contexts, listening = [], [], []
+    listeners = {
+        "console": lambda message: complaints.append(message.text),
+        "pageerror": lambda error: complaints.append(str(error)),
+        "request": lambda r: r.url.startswith("file:") or complaints.append(r.url),
+        "dialog": lambda dialog: complaints.append(dialog.message),
+    }
+
+    def take_page(own, settings):
+        if not own and not settings:
+            return request.getfixturevalue("kept_page")
+        contexts.append(chromium.new_context(**CALM | settings))
+        return contexts[-1].new_page()
+
+    def open_it(path, *, own=False, **settings):
+        page = take_page(own, settings)
+        for event, listener in listeners.items():
+            page.on(event, listener)
+        listening.append(page)
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready=all]")
         return page
 
     yield open_it
+    for page in listening:
+        page.title()  # What was complained of meanwhile comes before the answer.
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
     for context in contexts:
         context.close()
     assert complaints == []

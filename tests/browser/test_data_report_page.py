@@ -194,7 +194,8 @@ def test_joints_in_metres_are_shown_in_space_and_turn(page):
     assert page.locator("canvas.space").evaluate(picture) != before
 
 
-def test_playing_goes_on_by_itself_and_stops(page):
+def test_playing_goes_on_by_itself_and_stops(open_report, report):
+    page = open_report(report, own=True)
     page.clock.install(time=0)
     page.clock.pause_at(1000)
     page.locator(".card").first.click()
