@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from poison import write_poison
 from raw_folders import in_process
 from running import CTXTOOL, has_ended
 
@@ -17,7 +18,7 @@ N_SAMPLES = 36
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
     folder = tmp_path_factory.mktemp("raw") / "kinetics"
-    counts = ("--train", 24, "--test", N_SAMPLES - 24, "--frames", 8, "--size", "32x32")
+    counts = ("--train", 24, "--test", N_SAMPLES - 24, "--frames", 12, "--size", "32x32")
     assert in_process("synthesize", "kinetics", "--out", folder, *counts, "--jobs", 1).status == 0
     return folder
 
@@ -36,7 +37,10 @@ def digests(out: Path):
 def test_kills_at_random_moments_leave_the_same_bytes(raw, tmp_path):
     calm, killed = tmp_path / "calm", tmp_path / "killed"
     assert in_process(*options(raw, calm, 1)).status == 0
-    n_killed = kill_at_growing_progress(raw, killed, random.Random(20))
+    # What kills is quick enough on any machine: with the last recording no build ends by itself.
+    last = max(path.stem for path in raw.rglob("*.mp4"))
+    environment = os.environ | write_poison(tmp_path / "poison", {last: "hang"})
+    n_killed = kill_at_growing_progress(raw, killed, random.Random(20), environment)
 
     done = in_process(*options(raw, killed, 1))
 
@@ -46,7 +50,7 @@ def test_kills_at_random_moments_leave_the_same_bytes(raw, tmp_path):
     assert len(digests(calm)) == N_SAMPLES // 2
 
 
-def kill_at_growing_progress(raw, out, moments):
+def kill_at_growing_progress(raw, out, moments, environment):
     """Start a build of two processes and one of one; kill each whole process group once a few more
     shard files have appeared.
 
@@ -56,10 +60,9 @@ def kill_at_growing_progress(raw, out, moments):
     n_killed = 0
     for jobs in (2, 1):
         process = subprocess.Popen(
-            [*CTXTOOL, *options(raw, out, jobs)],
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+            [*CTXTOOL, *options(raw, out, jobs)], env=environment,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
         seen, wanted = set(entries(out)), moments.randint(1, 4)
         while len(set(entries(out)) - seen) < wanted and not has_ended(process):
             continue
