@@ -1,26 +1,27 @@
 """Do manifest and ``dataset.json`` say what the plan and the finished shards say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from toolkit.build.outcomes import join_outcomes
+from toolkit.build.outcomes import Told, join_outcomes
 from toolkit.build.plan import Plan
 from toolkit.shards.dataset import DatasetInfo, read_dataset_info
-from toolkit.shards.manifest import read_manifest
 from toolkit.shards.schema import DATASET_FILE, MANIFEST_FILE
-from toolkit.verify_shard import Row, say_problem
+from toolkit.verify_shard import say_problem
+
+Read = Callable[[], pd.DataFrame]
 
 
-def iterate_manifest_problems(folder: Path, plan: Plan, results: Sequence[Row]) -> Iterator[str]:
+def iterate_manifest_problems(folder: Path, plan: Plan, results: Told, read: Read) -> Iterator[str]:
     """Yield a sentence for every column of the manifest that disagrees with plan and shards.
 
     ``results`` are the sidecars' rows of the samples whose shards could be trusted; the samples of
-    other shards are not compared.  Raises ``ShardError`` when the manifest cannot be read.
+    other shards are not compared.  Raises ``ShardError`` when ``read`` cannot read the manifest.
     """
     path = folder / MANIFEST_FILE
-    manifest = read_manifest(folder)
+    manifest = read()
     yield from _id_problems(path, plan, manifest)
     try:
         frame = join_outcomes(plan, results)
@@ -30,7 +31,7 @@ def iterate_manifest_problems(folder: Path, plan: Plan, results: Sequence[Row]) 
     yield from _cell_problems(path, frame, manifest)
 
 
-def iterate_info_problems(folder: Path, plan: Plan) -> Iterator[str]:
+def iterate_info_problems(folder: Path, plan: Plan, read: Read) -> Iterator[str]:
     """Yield what ``dataset.json`` says otherwise than the plan or than the manifest's counts.
 
     Raises ``ShardError`` when either file cannot be read.
@@ -49,7 +50,7 @@ def iterate_info_problems(folder: Path, plan: Plan) -> Iterator[str]:
     for name, value in wanted.items():
         if getattr(info, name) != value:
             yield say_problem(path, name, value, getattr(info, name))
-    yield from _count_problems(path, info, read_manifest(folder))
+    yield from _count_problems(path, info, read())
 
 
 def _count_problems(path: Path, info: DatasetInfo, manifest: pd.DataFrame) -> Iterator[str]:
@@ -70,18 +71,17 @@ def _id_problems(path: Path, plan: Plan, manifest: pd.DataFrame) -> Iterator[str
     twice = ids[ids.duplicated()]
     if len(twice):
         yield say_problem(path, f"sample {twice.iloc[0]}", "one row", "several")
-    planned, listed = set(plan.ids), set(ids)
+    planned, listed = set(plan.ids), set(ids.to_numpy(object))
     yield from _some(path, sorted(planned - listed), "a row", "none")
     yield from _some(path, sorted(listed - planned), "only planned samples", "a row of another")
 
 
 def _cell_problems(path: Path, expected: pd.DataFrame, manifest: pd.DataFrame) -> Iterator[str]:
     """Compare column by column, missing values equal to one another."""
-    expected = expected.set_index("sample_id")
-    actual = manifest.drop_duplicates("sample_id").set_index("sample_id")
-    both = expected.index.intersection(actual.index)
-    expected, actual = expected.loc[both], actual.loc[both]
+    expected, actual = _select_common(expected, manifest)
     for name in expected.columns:
+        if name in actual.columns and expected[name].equals(actual[name]):
+            continue
         if name not in actual.columns:
             # A fact that no compared sample has may be missing from the manifest.
             if expected[name].notna().any():
@@ -93,6 +93,19 @@ def _cell_problems(path: Path, expected: pd.DataFrame, manifest: pd.DataFrame) -
         if ids:
             place = f"column {name}: sample {ids[0]}{_more(len(ids) - 1)}"
             yield say_problem(path, place, wanted[ids[0]], found[ids[0]])
+
+
+def _select_common(
+    expected: pd.DataFrame, manifest: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the samples that both have, by their ids, in the same order."""
+    alike = expected["sample_id"].equals(manifest["sample_id"])
+    expected = expected.set_index("sample_id")
+    if alike:
+        return expected, manifest.set_axis(expected.index).drop(columns="sample_id")
+    actual = manifest.drop_duplicates("sample_id").set_index("sample_id")
+    both = expected.index.intersection(actual.index)
+    return expected.loc[both], actual.loc[both]
 
 
 def _some(path: Path, ids: Sequence[str], expected: str, found: str) -> Iterator[str]:

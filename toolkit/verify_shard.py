@@ -1,6 +1,6 @@
 """All that one shard holds, looked at: tables against the manifest, pictures, clips and windows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,17 @@ def say_problem(path: Path, place: str, expected: object, found: object) -> str:
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def collect_problems(problems: Iterable[str]) -> list[str]:
+    """Return all sentences, the last of them what stopped the search, if anything did."""
+    out: list[str] = []
+    try:
+        for problem in problems:
+            out.append(problem)
+    except ShardError as error:
+        out.append(str(error))
+    return out
 
 
 def iterate_shard_problems(
