@@ -84,7 +84,9 @@ class _Dispatch:
         # Workers have working folders of their own.
         out = tasks[0].folder.absolute()
         self._site = Site.here(out)
-        self._waiting = deque(replace(task, folder=out) for task in tasks)
+        # Made when they are taken, as each holds its samples; those to be tried again come last.
+        self._new = (replace(task, folder=out) for task in tasks)
+        self._again: deque[ShardTask] = deque()
         self._suspects: deque[ShardTask] = deque()
         self._running: dict[Future[Rows], ShardTask] = {}
         self._done = as_completed(loop=client.loop)
@@ -127,10 +129,14 @@ class _Dispatch:
         """Keep enough tasks with the scheduler."""
         n_threads = self._meet_workers()
         ahead = max(_LEAST_AHEAD, _AHEAD_PER_THREAD * n_threads)
-        while self._waiting and len(self._running) < ahead:
-            self._submit(self._waiting.popleft())
+        while len(self._running) < ahead and (task := self._take()) is not None:
+            self._submit(task)
         if self._suspects and not self._running:
             self._submit(self._suspects.popleft())
+
+    def _take(self) -> ShardTask | None:
+        task = next(self._new, None)
+        return self._again.popleft() if task is None and self._again else task
 
     def _meet_workers(self) -> int:
         """Look at the workers that came since the last time; return how many threads all have."""
@@ -160,7 +166,7 @@ class _Dispatch:
             if self._tries[task.number] == _MOST_TRIES:
                 raise
             logger.warning("shard %d: %s; trying it again", task.number, error)
-            self._waiting.append(task)
+            self._again.append(task)
         except ImportError as error:
             raise UnfitMachineError(
                 f"a worker of {self._scheduler} cannot load ctxtool ({error}): install the same"
@@ -177,7 +183,7 @@ class _Dispatch:
             return
         self._deaths[task.number] += n_deaths
         suspected = self._deaths[task.number] >= _MOST_DEATHS
-        (self._suspects if suspected else self._waiting).append(task)
+        (self._suspects if suspected else self._again).append(task)
         if len(self._suspects) >= _MOST_SUSPECTS and not self._n_finished:
             raise ClusterError(_say_left_out([task.number for task in self._suspects]))
 
