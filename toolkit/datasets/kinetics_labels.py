@@ -137,31 +137,29 @@ def read_label_files(paths: Iterable[Path]) -> tuple[dict[str, ClassEntry], list
 def _parse_entries(path: Path, table: dict[str, Any], subset: str) -> dict[str, ClassEntry]:
     bad_ids = frozenset(list_bad_ids(table))
     entries: dict[str, ClassEntry] = {}
+    # Values with the same text are one object.
+    known: dict[int, ClassEntry] = {}
     for sample_id, value in table.items():
         if sample_id in bad_ids:
             fault = find_id_fault(sample_id)
             raise TableError(path, f"id {sample_id!a}", expected="a plain id", found=fault)
-        if not isinstance(value, dict):
-            expected = "an object with has_skeleton, label and label_index"
-            raise _wrong_entry(path, sample_id, expected, value)
-        label, has_skeleton = value.get("label"), value.get("has_skeleton", True)
-        if not isinstance(label, str) or not label.strip() or not label.isprintable():
-            raise _wrong_entry(path, sample_id, "a class name as label", label)
-        if not isinstance(has_skeleton, bool):
-            raise _wrong_entry(path, sample_id, "has_skeleton true or false", has_skeleton)
-        entries[sample_id] = _share_entry(label, _plain_index(value), has_skeleton, subset)
+        entry = known.get(id(value)) or _parse_entry(path, sample_id, value, subset)
+        known[id(value)] = entries[sample_id] = entry
     return entries
 
 
-def _wrong_entry(path: Path, sample_id: str, expected: str, found: Any) -> TableError:
-    return TableError(path, f'id "{sample_id}"', expected=expected, found=show_json(found))
-
-
-# Of the same type too: 1 is no True here.
-@lru_cache(maxsize=4096, typed=True)
-def _share_entry(label: str, label_index: object, has_skeleton: bool, subset: str) -> ClassEntry:
-    """Return one entry for all recordings that have the same: there are some 800."""
-    return ClassEntry(label.strip(), label_index, has_skeleton, subset)
+def _parse_entry(path: Path, sample_id: str, value: Any, subset: str) -> ClassEntry:
+    place = f'id "{sample_id}"'
+    if not isinstance(value, dict):
+        expected = "an object with has_skeleton, label and label_index"
+        raise TableError(path, place, expected=expected, found=show_json(value))
+    label, has_skeleton = value.get("label"), value.get("has_skeleton", True)
+    if not isinstance(label, str) or not label.strip() or not label.isprintable():
+        raise TableError(path, place, expected="a class name as label", found=show_json(label))
+    if not isinstance(has_skeleton, bool):
+        found = show_json(has_skeleton)
+        raise TableError(path, place, expected="has_skeleton true or false", found=found)
+    return ClassEntry(label.strip(), _plain_index(value), has_skeleton, subset)
 
 
 def _plain_index(entry: dict[str, Any]) -> object:
