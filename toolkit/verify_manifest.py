@@ -21,14 +21,22 @@ def iterate_manifest_problems(folder: Path, plan: Plan, results: Told, read: Rea
     other shards are not compared.  Raises ``ShardError`` when ``read`` cannot read the manifest.
     """
     path = folder / MANIFEST_FILE
+    # Joined before the manifest is there: of 300,000 rows, each takes hundreds of megabytes.
+    expected = _join(plan, results)
     manifest = read()
     yield from _id_problems(path, plan, manifest)
+    if isinstance(expected, str):
+        yield say_problem(path, "rows", "sidecars with values of the right types", expected)
+    else:
+        yield from _cell_problems(path, expected, manifest)
+
+
+def _join(plan: Plan, results: Told) -> pd.DataFrame | str:
+    """Return the rows that the manifest should have, or why there are none."""
     try:
-        frame = join_outcomes(plan, results)
+        return join_outcomes(plan, results)
     except (TypeError, ValueError) as error:
-        yield say_problem(path, "rows", "sidecars with values of the right types", repr(error))
-        return
-    yield from _cell_problems(path, frame, manifest)
+        return repr(error)
 
 
 def iterate_info_problems(folder: Path, plan: Plan, read: Read) -> Iterator[str]:
