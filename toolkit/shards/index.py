@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5s, h5t
+from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t
 from numpy.typing import NDArray
 
 from toolkit.aligned import Codec
@@ -83,12 +83,14 @@ def read_index(path: Path) -> Index:
         # systems have none to give.  What is in it is looked at through h5py's low-level calls:
         # its objects for groups and tables take several times as long.
         with h5py.File(path, "r", locking=False) as file:
-            codec = _read_codec(path, file.id)
-            layout = _read_layout(path, file.id)
+            # Not the file itself: not every HDF5 finds attributes there.
+            root = h5o.open(file.id, b"/")
+            codec = _read_codec(path, root)
+            layout = _read_layout(path, root)
             wanted = tables(layout, codec)
-            if not file.id.links.exists(b"rgb"):
+            if not root.links.exists(b"rgb"):
                 wanted = {n: t for n, t in wanted.items() if n not in picture_tables(codec)}
-            opened = _open_tables(path, file.id, wanted, info.st_size)
+            opened = _open_tables(path, root, wanted, info.st_size)
             columns = {name: _load(*opened[name]) for name in _LOADED if name in wanted}
             places = {name: place for name, (_, place) in opened.items()}
             ids = [name.decode() for name in columns["sample/id"].tolist()]
@@ -119,9 +121,9 @@ def _look_up(path: Path) -> os.stat_result:
         raise ShardError(path, "file", expected="a shard", found=say_unread(error)) from error
 
 
-def _read_codec(path: Path, file: h5f.FileID) -> Codec:
+def _read_codec(path: Path, root: h5g.GroupID) -> Codec:
     """Return how frames are stored, which the version of the format says."""
-    name, version = _read_attribute(file, b"format"), _read_attribute(file, b"format_version")
+    name, version = _read_attribute(root, b"format"), _read_attribute(root, b"format_version")
     for codec, known in SHARD_VERSIONS.items():
         if (name, version) == (FORMAT_NAME, known):
             return codec
@@ -129,9 +131,9 @@ def _read_codec(path: Path, file: h5f.FileID) -> Codec:
     raise ShardError(path, "format", expected=wanted, found=f"{name} version {version}")
 
 
-def _read_layout(path: Path, file: h5f.FileID) -> SkeletonLayout:
+def _read_layout(path: Path, root: h5g.GroupID) -> SkeletonLayout:
     try:
-        return _parse_layout(_read_attribute(file, b"layout") or "{}")
+        return _parse_layout(_read_attribute(root, b"layout") or "{}")
     except (TypeError, ValueError, RecursionError) as error:
         raise ShardError(path, "layout", expected="a skeleton layout", found=str(error)) from error
 
@@ -142,14 +144,14 @@ def _parse_layout(text: str) -> SkeletonLayout:
     return SkeletonLayout.from_dict(json.loads(text))
 
 
-def _read_attribute(file: h5f.FileID, name: bytes) -> Any:
+def _read_attribute(group: h5g.GroupID, name: bytes) -> Any:
     """Return a number or text, None where there is none of a fixed size.
 
     Text of variable size lies behind a pointer that HDF5 follows into a crash when it is damaged.
     """
-    if not h5a.exists(file, name):
+    if not h5a.exists(group, name):
         return None
-    attribute = h5a.open(file, name)
+    attribute = h5a.open(group, name)
     if attribute.shape != () or attribute.dtype.kind not in "iS":
         return None
     found = np.empty((), attribute.dtype)
@@ -159,7 +161,7 @@ def _read_attribute(file: h5f.FileID, name: bytes) -> Any:
 
 
 def _open_tables(
-    path: Path, file: h5f.FileID, wanted: dict[str, Table], size: int
+    path: Path, root: h5g.GroupID, wanted: dict[str, Table], size: int
 ) -> dict[str, tuple[h5d.DatasetID, Place]]:
     """Open every table that is wanted and look it up, each group on the way to them once."""
     groups: dict[str, Any] = {}
@@ -167,7 +169,9 @@ def _open_tables(
     for name, table in wanted.items():
         group = name.partition("/")[0]
         if group not in groups:
-            groups[group] = _follow(path, file, group)
+            groups[group] = _follow(path, root, group)
+            # Walks through the group: damage is told even where no table's name leads to it.
+            h5o.get_info(groups[group])
         data = _follow(path, groups[group], name)
         opened[name] = data, _place(path, data, name, table, size)
     return opened
