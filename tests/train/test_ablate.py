@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from made_evaluations import make_evaluation, write_finished
 from report_pages import carried
-from tiny_runs import SETTINGS, write_tiny_dataset
+from tiny_runs import write_tiny_dataset
 
 from toolkit.shards import read_dataset_info
 from train import ablate as command
@@ -328,26 +328,3 @@ def test_a_dry_run_prints_commands_and_does_nothing(shards, tmp_path, trainings)
     assert len(result.stdout.splitlines()) == 5
     assert not trainings.commands
     assert not (tmp_path / "none").exists()
-
-
-@pytest.mark.slow
-def test_a_table_by_a_real_training(shards, tmp_path, monkeypatch):
-    table = replace(TABLES["6"], rows=TABLES["6"].rows[1:2])
-    monkeypatch.setattr(command, "select_tables", lambda *args, **options: [table])
-    settings = {k: v for k, v in SETTINGS.items() if k not in ("model.stages", "model.attach")}
-    changes = settings | {"optim.epochs": 1, "model.width": 2}
-    text = [f"--set={name}={format_value(value)}" for name, value in changes.items()]
-    arguments = ["--shards", str(shards), "--table=6", "--out", str(tmp_path), *text]
-    result = CliRunner().invoke(command.ablate, arguments, standalone_mode=False)
-    assert result.exception is None
-    assert result.return_value == 0
-    assert "–" not in result.stdout
-
-
-def test_a_forgotten_data_set_is_offered(shards, tmp_path, monkeypatch):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "ntu60").symlink_to(shards)
-    monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(command.ablate, ["--table=6"])
-    assert result.exit_code == 2
-    assert "--shards FOLDER, such as out/ntu60" in result.output

@@ -103,6 +103,7 @@ def test_a_killed_ablation_goes_on_inside_the_training_and_ends_in_the_same_tabl
 
     assert call(ablate, arguments_of(shards, out)).return_value == 0
     assert f"resuming {run.path} at epoch 1, step 2 of 3" in capfd.readouterr().err
+    assert "–" not in (out / "table-6.md").read_text()
     for name in ("table-6.csv", "table-6.md"):
         assert (out / name).read_text() == (tmp_path / name).read_text()
     theirs = weights_of(other)
