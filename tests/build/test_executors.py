@@ -2,8 +2,11 @@ import os
 import signal
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from toolkit.build import executors
@@ -29,9 +32,10 @@ def test_two_jobs_do_every_task_once():
 
 def test_processes_that_die_again_and_again_are_told_in_one_sentence():
     tidied = []
-    with pytest.raises(WorkerDiedError, match=r"died 3 times while no shard .* go on, with fewer"):
-        list(run_tasks(os._exit, [1, 1, 1], 2, lambda: tidied.append(1)))
-    assert len(tidied) == 3
+    with pytest.raises(WorkerDiedError, match=r"died, .* for 2 shards .* go on, with fewer"):
+        list(run_tasks(os._exit, [1, 1], 2, lambda: tidied.append(1)))
+    # Two deaths of both, two of each alone, and once more in the end.
+    assert len(tidied) == 2 + 2 * 2 + 1
 
 
 def test_what_is_not_waited_for_is_tidied_up():
@@ -67,27 +71,43 @@ def test_a_process_that_dies_once_costs_nothing(tmp_path, caplog):
     assert "a worker process died; beginning anew with " in caplog.text
 
 
-def ill_starred(killer):
+def ill_starred(killers):
     """Stand in for the processes: a task that kills does so before any beside it is done."""
 
     def run_pool(work, tasks, places, n_jobs):
         for number, place in enumerate(places):
-            if killer in places[number : number + n_jobs]:
+            if killers & set(places[number : number + n_jobs]):
                 raise TerminatedWorkerError
             yield place, work(tasks[place])
 
     return run_pool
 
 
-@pytest.mark.parametrize("killer", range(6))
-@pytest.mark.parametrize("n_jobs", [2, 3, 8])
-def test_no_task_is_lost_to_one_that_kills_beside_it(monkeypatch, killer, n_jobs):
-    monkeypatch.setattr(executors, "_run_pool", ill_starred(killer))
+@given(killers=st.sets(st.integers(0, 11), min_size=1, max_size=5), n_jobs=st.integers(2, 16))
+def test_no_task_is_lost_to_those_that_kill_beside_it(killers, n_jobs):
     done = []
-    with pytest.raises(WorkerDiedError):
-        for result in run_tasks(abs, range(6), n_jobs):
+    with (
+        patch.object(executors, "_run_pool", ill_starred(killers)),
+        pytest.raises(WorkerDiedError, match=f"for {len(killers)} shard"),
+    ):
+        for result in run_tasks(abs, range(12), n_jobs):
             done.append(result)
-    assert sorted(done) == [number for number in range(6) if number != killer]
+    assert sorted(done) == sorted(set(range(12)) - killers)
+
+
+def test_many_that_kill_stop_the_work_at_once(monkeypatch):
+    tried = []
+
+    def run_pool(work, tasks, places, n_jobs):
+        tried.append(places)
+        raise TerminatedWorkerError
+        yield
+
+    monkeypatch.setattr(executors, "_run_pool", run_pool)
+    with pytest.raises(WorkerDiedError, match="for 8 shards"):
+        list(run_tasks(abs, range(1000), 50))
+    # Two deaths of all, and two of each of eight.
+    assert len(tried) == 2 + 2 * 8
 
 
 def die(task):

@@ -19,10 +19,15 @@ from toolkit.shards.stops import STOPS, hold_stops_back, raise_stops
 
 logger = logging.getLogger(__name__)
 
-_MOST_DEATHS = 3
+# So many deaths while no shard is finished make suspects of those that were under way.
+_MOST_DEATHS = 2
+# A suspect is tried so often with no other beside it; one death may be an accident.
+_MOST_TRIES = 2
+# Where so many shards kill their processes, the machine is to blame.
+_MOST_LEFT_OUT = 8
 _DIED = (
-    f"worker processes died {_MOST_DEATHS} times while no shard was finished (killed from outside,"
-    " or out of memory): what is finished is kept; run the same command again to go on, with fewer"
+    "the process that made it died, with no other beside it too, for {} (killed from outside, or"
+    " out of memory): what is finished is kept; run the same command again to go on, with fewer"
     " --jobs if memory is short"
 )
 Task = TypeVar("Task")
@@ -42,9 +47,10 @@ def run_tasks(
     """Yield the result of each task as it is done, in any order.
 
     With one job everything runs in this process.  Where a process dies, the processes are started
-    anew with what is left.  ``tidy`` puts in order what dead processes left behind, those included
-    that were killed because nobody waits for the rest.  Raises ``WorkerDiedError`` when processes
-    die three times while no task is finished.
+    anew with what is left; tasks at which they die again and again are tried alone, so that only
+    the guilty are lost.  ``tidy`` puts in order what dead processes left behind, those included
+    that were killed because nobody waits for the rest.  Raises ``WorkerDiedError`` in the end when
+    tasks were lost, and at once when they are many.
     """
     if n_jobs == 1 or len(tasks) <= 1:
         yield from map(work, tasks)
@@ -60,28 +66,61 @@ def _run_in_pools(
 ) -> Generator[Result, None, None]:
     # By their places: a task is made when it is handed out, and may be large.
     left = dict.fromkeys(range(len(tasks)))
+    suspects: dict[int, None] = {}
+    lost: list[int] = []
     n_deaths = 0
     while left:
-        # Alone when all that is left was under way at a death: then only the guilty die.
-        places = list(left)[: 1 if n_deaths and len(left) <= n_jobs else None]
+        if n_deaths == _MOST_DEATHS:
+            yield from _try_alone(work, tasks, list(suspects), lost, tidy)
+            left = dict.fromkeys(place for place in left if place not in suspects)
+            suspects, n_deaths = {}, 0
+            continue
         try:
-            with closing(_run_pool(work, tasks, places, n_jobs)) as results:
+            with closing(_run_pool(work, tasks, list(left), n_jobs)) as results:
                 for place, result in results:
                     del left[place]
-                    n_deaths = 0
+                    suspects, n_deaths = {}, 0
                     yield result
-        except TerminatedWorkerError as error:
+        except TerminatedWorkerError:
             n_deaths += 1
-            if n_deaths == _MOST_DEATHS:
-                raise WorkerDiedError(_DIED) from error
             tidy()
             logger.warning("a worker process died; beginning anew with %d shards", len(left))
-            left = dict.fromkeys(_begun_last(list(left), min(n_jobs, len(places))))
+            first = list(left)[:n_jobs]
+            suspects |= dict.fromkeys(first)
+            # What was under way comes behind the others: one of it may be what kills.
+            left = dict.fromkeys([*list(left)[n_jobs:], *first])
+    if lost:
+        raise _explain(lost)
 
 
-def _begun_last(left: list[int], n_begun: int) -> list[int]:
-    """Put the tasks that were under way behind the others: one of them may be what kills."""
-    return left[n_begun:] + left[:n_begun]
+def _try_alone(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    places: Sequence[int],
+    lost: list[int],
+    tidy: Callable[[], None],
+) -> Generator[Result, None, None]:
+    """Yield the results of tasks done one at a time; those at which processes die go to ``lost``.
+
+    Raises ``WorkerDiedError`` when these are many.
+    """
+    for place in places:
+        for _ in range(_MOST_TRIES):
+            try:
+                with closing(_run_pool(work, tasks, [place], 1)) as results:
+                    for _, result in results:
+                        yield result
+                break
+            except TerminatedWorkerError:
+                tidy()
+        else:
+            lost.append(place)
+            if len(lost) == _MOST_LEFT_OUT:
+                raise _explain(lost)
+
+
+def _explain(lost: Sequence[int]) -> WorkerDiedError:
+    return WorkerDiedError(_DIED.format("1 shard" if len(lost) == 1 else f"{len(lost)} shards"))
 
 
 def _run_pool(
