@@ -1,11 +1,14 @@
-"""Ctrl-C while a command of this package loads its modules, which takes seconds."""
+"""Ctrl-C and SIGTERM while a command of this package loads its modules, which takes seconds."""
 
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_SAID = b"interrupted; nothing has begun\n"
+_SAID = {
+    signal.SIGINT: b"interrupted; nothing has begun\n",
+    signal.SIGTERM: b"terminated; nothing has begun\n",
+}
 
 
 def end_quietly() -> None:
@@ -22,15 +25,25 @@ def raise_again() -> None:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Let Ctrl-C end this process as before, while a command loads what it needs only now."""
+    """Let Ctrl-C and SIGTERM end this process at once, while a command loads what it lacks.
+
+    A signal that is ignored stays so.
+    """
     end_quietly()
+    before = signal.getsignal(signal.SIGTERM)
+    # Neither ignored nor left to the system, which needs no help.
+    is_handled = callable(before)
+    if is_handled:
+        signal.signal(signal.SIGTERM, _end)
     try:
         yield
     finally:
+        if is_handled:
+            signal.signal(signal.SIGTERM, before)
         raise_again()
 
 
 def _end(number: int, _: object) -> None:
     # Not by an exception: some modules swallow those while they are loaded.
-    os.write(2, _SAID)
+    os.write(2, _SAID[signal.Signals(number)])
     os._exit(128 + number)
