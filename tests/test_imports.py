@@ -76,6 +76,14 @@ def is_below(module, parents):
     return any(module == parent or module.startswith(f"{parent}.") for parent in parents)
 
 
+@functools.cache
+def loaded_first(module):
+    """Return what the head of a module's file imports, and its package."""
+    lines = ast.parse(MODULES[module].read_text()).body
+    heads = [ast.unparse(n) for n in lines if isinstance(n, ast.Import | ast.ImportFrom)]
+    return imported("\n".join(heads)) | {module.rpartition(".")[0]} - {""}
+
+
 def loaded_with(module):
     """Return what is loaded with a module: what the head of its file imports, and theirs."""
     found, todo = set(), {module}
@@ -83,9 +91,7 @@ def loaded_with(module):
         name = todo.pop()
         found.add(name)
         if name in MODULES:
-            lines = ast.parse(MODULES[name].read_text()).body
-            heads = [ast.unparse(n) for n in lines if isinstance(n, ast.Import | ast.ImportFrom)]
-            todo |= imported("\n".join(heads)) | {name.rpartition(".")[0]} - {""}
+            todo |= loaded_first(name)
         todo -= found
     return found
 
@@ -193,3 +199,32 @@ def test_a_wrong_option_of_a_training_loads_neither_torch_nor_tables(command):
     found = loaded_with(command)
     assert {"click", "train.config", "toolkit.shards.dataset"} <= found
     assert not {"torch", "pandas"} & found
+
+
+# By then the command has loaded torch and trained.
+LOADS_LATE_UNGUARDED = {"train.run: from train.report import write_report"}
+
+
+def list_late_imports(module):
+    """Return each late import of a module with whether it stands in ``with loading():``."""
+    found, todo = [], [(node, False) for node in ast.parse(MODULES[module].read_text()).body]
+    while todo:
+        node, is_guarded = todo.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append((ast.unparse(node), is_guarded))
+        if isinstance(node, ast.With):
+            is_guarded |= any(ast.unparse(item) == "loading()" for item in node.items)
+        todo += [(child, is_guarded) for child in ast.iter_child_nodes(node)]
+    return found
+
+
+def test_what_loads_torch_late_heeds_signals_meanwhile():
+    guarded = {
+        f"{module}: {line}": is_guarded
+        for module in (loaded_with("train.run") | loaded_with("train.ablate")) & set(MODULES)
+        for line, is_guarded in list_late_imports(module)
+        if any("torch" in loaded_with(name) for name in imported(line))
+    }
+    # train.run loads two such modules so, train.ablate and train.ablation one each.
+    assert sum(guarded.values()) == 4
+    assert {line for line, is_guarded in guarded.items() if not is_guarded} == LOADS_LATE_UNGUARDED
