@@ -200,6 +200,27 @@ def test_a_table_stored_in_an_outer_file_is_refused(shard, tmp_path):
     assert refusal(shard) == "rgb/data: expected a contiguous table, found another storage"
 
 
+@pytest.mark.parametrize("name", ["sample/label", "skeleton/joints"])
+def test_a_table_in_an_outer_file_that_claims_a_place_in_this_one_too_is_refused(
+    shard, tmp_path, name
+):
+    data = table(shard, name)
+    (tmp_path / "outer").write_bytes(bytes(data.nbytes))
+    with h5py.File(shard, "r+") as file:
+        place = file[name].id.get_offset()
+        del file[name]
+        outer = [(str(tmp_path / "outer"), 0, data.nbytes)]
+        file.create_dataset(name, shape=data.shape, dtype=data.dtype, external=outer)
+    # In the layout message of a contiguous table its address follows a 1, its size follows that.
+    undefined, placed = (
+        b"\1" + struct.pack("<QQ", address, data.nbytes) for address in (2**64 - 1, place)
+    )
+    content = shard.read_bytes()
+    assert content.count(undefined) == 1
+    shard.write_bytes(content.replace(undefined, placed))
+    assert refusal(shard) == f"{name}: expected a contiguous table, found another storage"
+
+
 def test_a_virtual_table_is_refused(shard, whole):
     data = table(shard, "rgb/data")
     layout = h5py.VirtualLayout(data.shape, "u1")

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t
+from h5py import h5a, h5d, h5g, h5l, h5o, h5t
 from numpy.typing import NDArray
 
 from toolkit.aligned import Codec
 from toolkit.bounded import check_regular
 from toolkit.errors import ShardError
 from toolkit.shards.files import say_unread
-from toolkit.shards.places import Place, refuse_boundaries
+from toolkit.shards.places import Place, read_rows, refuse_boundaries
 from toolkit.shards.schema import (
     FORMAT_NAME,
     SHARD_VERSIONS,
@@ -90,9 +90,9 @@ def read_index(path: Path) -> Index:
             wanted = tables(layout, codec)
             if not root.links.exists(b"rgb"):
                 wanted = {n: t for n, t in wanted.items() if n not in picture_tables(codec)}
-            opened = _open_tables(path, root, wanted, info.st_size)
-            columns = {name: _load(*opened[name]) for name in _LOADED if name in wanted}
-            places = {name: place for name, (_, place) in opened.items()}
+            places = _find_tables(path, root, wanted, info.st_size)
+            handle = file.id.get_vfd_handle()
+            columns = {n: _load(path, handle, places[n]) for n in _LOADED if n in wanted}
             ids = [name.decode() for name in columns["sample/id"].tolist()]
     # What h5py raises on a damaged file depends on where the damage is.
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
@@ -160,21 +160,20 @@ def _read_attribute(group: h5g.GroupID, name: bytes) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _open_tables(
+def _find_tables(
     path: Path, root: h5g.GroupID, wanted: dict[str, Table], size: int
-) -> dict[str, tuple[h5d.DatasetID, Place]]:
-    """Open every table that is wanted and look it up, each group on the way to them once."""
+) -> dict[str, Place]:
+    """Look every table up that is wanted, opening each group on the way to them once."""
     groups: dict[str, Any] = {}
-    opened = {}
+    places = {}
     for name, table in wanted.items():
         group = name.partition("/")[0]
         if group not in groups:
             groups[group] = _follow(path, root, group)
             # Walks through the group: damage is told even where no table's name leads to it.
             h5o.get_info(groups[group])
-        data = _follow(path, groups[group], name)
-        opened[name] = data, _place(path, data, name, table, size)
-    return opened
+        places[name] = _place(path, _follow(path, groups[group], name), name, table, size)
+    return places
 
 
 def _follow(path: Path, group: Any, name: str) -> Any:
@@ -195,10 +194,9 @@ def _place(path: Path, data: Any, name: str, table: Table, size: int) -> Place:
     if not isinstance(data, h5d.DatasetID):
         found = "Group" if isinstance(data, h5g.GroupID) else "Datatype"
         raise ShardError(path, name, expected="a table", found=found)
-    # Only what lies in one piece in this file has an offset; what is empty may have none either.
+    _check_storage(path, data, name)
+    # None of what was never written.
     offset = data.get_offset()
-    if offset is None:
-        _check_storage(path, data, name)
     dtype, shape = _find_type(data, table), data.get_space().get_simple_extent_dims()
     kind_fits = dtype.kind == "S" if table.dtype == "S" else dtype == table.dtype
     if not kind_fits or not shape or len(shape) != 1 + len(table.rest) or shape[1:] != table.rest:
@@ -216,6 +214,7 @@ def _place(path: Path, data: Any, name: str, table: Table, size: int) -> Place:
 
 
 def _check_storage(path: Path, data: h5d.DatasetID, name: str) -> None:
+    # That a table has an offset says nothing: one in other files may claim one beside them.
     creation = data.get_create_plist()
     if creation.get_layout() in (h5d.CHUNKED, h5d.VIRTUAL) or creation.get_external_count():
         raise ShardError(path, name, expected="a contiguous table", found="another storage")
@@ -233,10 +232,9 @@ def _stored_type(dtype: str) -> h5t.TypeID:
     return h5t.py_create(np.dtype(dtype))
 
 
-def _load(data: h5d.DatasetID, place: Place) -> NDArray[Any]:
-    rows = np.empty(place.shape, place.dtype)
-    data.read(h5s.ALL, h5s.ALL, rows)
-    return rows
+def _load(path: Path, handle: int, place: Place) -> NDArray[Any]:
+    """Read a whole table at the place that was checked: HDF5 might read elsewhere."""
+    return read_rows(path, handle, place, 0, place.shape[0])
 
 
 def _check_loadable(path: Path, name: str, n_rows: int, n_bytes: int) -> None:
