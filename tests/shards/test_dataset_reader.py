@@ -109,9 +109,9 @@ def test_only_so_many_shards_stay_open(made, monkeypatch):
 def test_a_shard_is_looked_into_once_while_it_is_known(made, monkeypatch):
     from toolkit.shards import dataset, reader
 
-    looked, read_index = [], reader.read_index
+    looked, open_shard = [], reader.open_shard
     monkeypatch.setattr(
-        reader, "read_index", lambda path: looked.append(path.name) or read_index(path)
+        reader, "open_shard", lambda path: looked.append(path.name) or open_shard(path)
     )
     monkeypatch.setattr(dataset, "_MAX_OPEN", 1)
     with DatasetReader(made) as data:

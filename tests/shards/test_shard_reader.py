@@ -3,6 +3,7 @@ import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -13,6 +14,7 @@ from stored import LENGTHS, grey_of, marked_jpeg, value_of, write_shard
 
 from toolkit.errors import ShardError
 from toolkit.shards import ShardReader
+from toolkit.shards import index as shard_index
 
 OPEN_FILES = Path("/proc/self/fd")
 
@@ -200,6 +202,54 @@ def test_a_resting_reader_sees_another_file_of_the_same_name(tmp_path):
         path.unlink()
         with pytest.raises(ShardError, match="expected a shard, found none; the command"):
             reader.sample(0)
+
+
+@pytest.mark.parametrize("told", ["st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"])
+def test_what_tells_a_resting_readers_file_from_another(tmp_path, monkeypatch, told):
+    path, fstat = write_shard(tmp_path / "00000.h5", [4]), os.fstat
+    fields = ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+
+    def another(handle):
+        info = fstat(handle)
+        return SimpleNamespace(**{f: getattr(info, f) + (f == told) for f in fields})
+
+    with ShardReader(path) as reader:
+        labels = reader.labels
+        reader.rest()
+        assert reader.labels is labels
+        reader.rest()
+        monkeypatch.setattr(os, "fstat", another)
+        assert reader.labels is not labels
+
+
+def test_a_pipe_in_the_place_of_a_resting_readers_file_is_not_waited_for(tmp_path):
+    path = write_shard(tmp_path / "00000.h5", [4])
+    with ShardReader(path) as reader:
+        assert len(reader) == 1
+        reader.rest()
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(ShardError, match="expected a shard, found a pipe or a device"):
+            reader.sample(0)
+
+
+def test_a_shard_that_is_replaced_while_it_is_looked_into_is_read_as_one_file(
+    tmp_path, monkeypatch
+):
+    path, new = (write_shard(tmp_path / name, [n]) for name, n in (("0.h5", 4), ("1.h5", 9)))
+    find_tables = shard_index._find_tables
+
+    def replaced(*arguments):
+        if new.exists():
+            new.replace(path)
+        return find_tables(*arguments)
+
+    monkeypatch.setattr(shard_index, "_find_tables", replaced)
+    with ShardReader(path) as reader:
+        assert reader.n_frames.tolist() == [4]
+        assert frames_of(reader.sample(0), 0) == [0, 1, 2, 3]
+        reader.rest()
+        assert reader.n_frames.tolist() == [9]
 
 
 def open_files():

@@ -6,13 +6,14 @@ Everything a shard claims is checked here, before any of it is used.
 import json
 import math
 import os
+from contextlib import ExitStack
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5l, h5o, h5t
+from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5t
 from numpy.typing import NDArray
 
 from toolkit.aligned import Codec
@@ -42,7 +43,7 @@ _LOADED = (
 )  # fmt: skip
 
 Columns = dict[str, NDArray[Any]]
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int, int, int]
 
 
 class Index(NamedTuple):
@@ -63,40 +64,65 @@ class Index(NamedTuple):
     store: FrameStore | None
 
 
-def is_unchanged(path: Path, index: Index) -> bool:
-    """Tell whether the file is still the one that was looked into, by what its folder says."""
+def open_again(path: Path, index: Index) -> int | None:
+    """Return a handle of the file that was looked into, None if another or none lies there now."""
     try:
-        return _stamp(path.stat()) == index.stamp
+        # A pipe in its place is not waited for.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return False
+        return None
+    if _stamp(os.fstat(handle)) == index.stamp:
+        return handle
+    os.close(handle)
+    return None
 
 
 def _stamp(info: os.stat_result) -> Stamp:
-    return info.st_ino, info.st_size, info.st_mtime_ns
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
-def read_index(path: Path) -> Index:
-    """Look into a shard once; raises ``ShardError`` naming the first thing that cannot be."""
-    info = _look_up(path)
+def open_shard(path: Path) -> tuple[int, Index]:
+    """Open a shard and look into it: returns a handle, to be closed, and what is in that file.
+
+    Raises ``ShardError`` naming the first thing that cannot be.
+    """
+    _check_file(path)
+    with ExitStack() as undo:
+        try:
+            # A shard has its name only once it is whole: no lock is needed, and some network file
+            # systems have none to give.
+            with h5py.File(path, "r", driver="sec2", locking=False) as file:
+                # HDF5's own handle: by its name another file might be found by now.
+                handle = os.dup(file.id.get_vfd_handle())
+                undo.callback(os.close, handle)
+                index = _look_into(path, file.id, handle)
+        # What h5py raises on a damaged file depends on where the damage is.
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise ShardError(path, "file", expected="an HDF5 shard", found=str(error)) from error
+        undo.pop_all()
+    return handle, index
+
+
+def _check_file(path: Path) -> None:
     try:
-        # A shard has its name only once it is whole: no lock is needed, and some network file
-        # systems have none to give.  What is in it is looked at through h5py's low-level calls:
-        # its objects for groups and tables take several times as long.
-        with h5py.File(path, "r", locking=False) as file:
-            # Not the file itself: not every HDF5 finds attributes there.
-            root = h5o.open(file.id, b"/")
-            codec = _read_codec(path, root)
-            layout = _read_layout(path, root)
-            wanted = tables(layout, codec)
-            if not root.links.exists(b"rgb"):
-                wanted = {n: t for n, t in wanted.items() if n not in picture_tables(codec)}
-            places = _find_tables(path, root, wanted, info.st_size)
-            handle = file.id.get_vfd_handle()
-            columns = {n: _load(path, handle, places[n]) for n in _LOADED if n in wanted}
-            ids = [name.decode() for name in columns["sample/id"].tolist()]
-    # What h5py raises on a damaged file depends on where the damage is.
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise ShardError(path, "file", expected="an HDF5 shard", found=str(error)) from error
+        check_regular(path, path.stat(), MAX_SHARD_BYTES)
+    except OSError as error:
+        raise ShardError(path, "file", expected="a shard", found=say_unread(error)) from error
+
+
+def _look_into(path: Path, file: h5f.FileID, handle: int) -> Index:
+    """Look into an open file by h5py's low-level calls: its objects take several times as long."""
+    info = os.fstat(handle)
+    # Not the file itself: not every HDF5 finds attributes there.
+    root = h5o.open(file, b"/")
+    codec = _read_codec(path, root)
+    layout = _read_layout(path, root)
+    wanted = tables(layout, codec)
+    if not root.links.exists(b"rgb"):
+        wanted = {n: t for n, t in wanted.items() if n not in picture_tables(codec)}
+    places = _find_tables(path, root, wanted, info.st_size)
+    columns = {n: _load(path, handle, places[n]) for n in _LOADED if n in wanted}
+    ids = [name.decode() for name in columns["sample/id"].tolist()]
     _check_counts(path, places, wanted, columns)
     return Index(
         _stamp(info),
@@ -110,15 +136,6 @@ def read_index(path: Path) -> Index:
         clip_n_valid=columns["clip/n_valid"],
         store=open_store(codec, path, ids, columns) if "rgb/offset" in wanted else None,
     )
-
-
-def _look_up(path: Path) -> os.stat_result:
-    try:
-        info = path.stat()
-        check_regular(path, info, MAX_SHARD_BYTES)
-        return info
-    except OSError as error:
-        raise ShardError(path, "file", expected="a shard", found=say_unread(error)) from error
 
 
 def _read_codec(path: Path, root: h5g.GroupID) -> Codec:

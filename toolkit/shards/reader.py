@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from toolkit import clips
 from toolkit.shards.codec import Buffer, Picture
 from toolkit.shards.frames import NO_FRAMES, Frames
-from toolkit.shards.index import Index, is_unchanged, read_index
+from toolkit.shards.index import Index, open_again, open_shard
 from toolkit.shards.places import read_frames, read_rows
 from toolkit.skeleton import SkeletonLayout
 
@@ -211,7 +211,10 @@ class ShardReader:
 
     def _open(self) -> tuple[int, Index]:
         if self._opened is None:
-            if self._known is None or not is_unchanged(self.path, self._known):
-                self._known = read_index(self.path)
-            self._opened = (os.open(self.path, os.O_RDONLY), self._known)
+            known, handle = self._known, None
+            if known is not None:
+                handle = open_again(self.path, known)
+            if known is None or handle is None:
+                handle, known = open_shard(self.path)
+            self._opened, self._known = (handle, known), known
         return self._opened
