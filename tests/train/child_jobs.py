@@ -13,12 +13,13 @@ import sys
 import warnings
 from pathlib import Path
 
+import click
 import torch
 from tiny_runs import StoppedTrainer, differing, make_trainer, weights_of
 from torch.nn.functional import cross_entropy
 
 from toolkit.shards import files as shard_files
-from train import ablate, loop
+from train import ablate, loop, report
 from train import checkpoint as checkpoint_files
 from train.command_line import run_command
 from train.distributed import (
@@ -240,10 +241,17 @@ def join_ranks(rank, size, port):
     torch.set_num_threads(1)
 
 
-def run_as_rank(rank, size, port, arguments):
-    """Run the command as one of several ranks."""
+def run_as_rank(rank, size, port, arguments, streams):
+    """Run the command as one of several ranks, and tell when it draws and evaluates."""
     join_ranks(rank, size, port)
-    sys.argv = ["train.run", *arguments]
+    _become(["train.run", *arguments], streams)
+    write_report = report.write_report
+
+    def tell_report(*places):
+        click.echo("reports", err=True)
+        return write_report(*places)
+
+    report.write_report = tell_report
     main()
 
 

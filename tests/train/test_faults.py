@@ -312,16 +312,35 @@ def torchrun(folder, function, *arguments):
     elastic_launch(config, function)(*arguments)
 
 
-def test_torchrun_starts_a_killed_rank_again_and_the_run_goes_on(
-    tiny_dataset, tmp_path, own_signals
-):
-    whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
-    # Three steps an epoch on two ranks; saved at the end of the first.
-    changes = {"run.batch_size": 2, "data.validation_share": 0.0}
-    arguments = {run: arguments_of(tiny_dataset, run.path, changes) for run in (whole, killed)}
+# Three steps an epoch on two ranks; saved at the end of the first.
+TWO_RANKS = {"run.batch_size": 2, "data.validation_share": 0.0}
+
+
+@pytest.fixture(scope="module")
+def shared_out(tiny_dataset, tmp_path_factory):
+    """A training on two ranks, and what each said: both streams of each."""
+    folder = tmp_path_factory.mktemp("ranks")
+    run = RunFolder(folder / "run")
+    arguments = arguments_of(tiny_dataset, run.path, TWO_RANKS)
+    streams = [[folder / f"rank{rank}.{name}" for name in ("out", "err")] for rank in range(2)]
     port = free_port()
-    places = [(rank, 2, port, arguments[whole]) for rank in range(2)]
+    places = [(rank, 2, port, arguments, streams[rank]) for rank in range(2)]
     assert run_processes(run_as_rank, places) == [0, 0]
-    torchrun(tmp_path / "logs", run_mortal_rank, [*arguments[killed], "--resume"])
+    return run, [[path.read_text() for path in paths] for paths in streams]
+
+
+def test_of_several_ranks_the_first_alone_reports_and_names_the_folder(shared_out):
+    run, [(out, err), (other_out, other_err)] = shared_out
+    assert (out, other_out) == (f"{run.path}\n", "")
+    assert [err.splitlines().count("reports"), other_err.splitlines().count("reports")] == [1, 0]
+    assert "INFO: test: top-1" in err
+
+
+def test_torchrun_starts_a_killed_rank_again_and_the_run_goes_on(
+    tiny_dataset, tmp_path, shared_out, own_signals
+):
+    whole, killed = shared_out[0], RunFolder(tmp_path / "killed")
+    arguments = arguments_of(tiny_dataset, killed.path, TWO_RANKS)
+    torchrun(tmp_path / "logs", run_mortal_rank, [*arguments, "--resume"])
     assert len(killed.read_json(killed.environment)["starts"]) == 2
     assert_equal_runs(killed, whole)
