@@ -82,14 +82,19 @@ def _read_table(path: Path) -> Any:
         claims = file.metadata
         groups = [claims.row_group(g) for g in range(claims.num_row_groups)]
         chunks = [group.column(c) for group in groups for c in range(claims.num_columns)]
-        n_values = sum(chunk.num_values for chunk in chunks)
-        n_bytes = sum(chunk.total_uncompressed_size for chunk in chunks)
-        if not (0 <= n_values <= MAX_VALUES and 0 <= n_bytes <= MAX_BYTES):
-            raise ValueError(
-                f"expected at most {MAX_VALUES} values in {MAX_BYTES} bytes,"
-                f" found {n_values} in {n_bytes}"
-            )
+        _check_claims("values", [chunk.num_values for chunk in chunks], MAX_VALUES)
+        _check_claims("bytes", [chunk.total_uncompressed_size for chunk in chunks], MAX_BYTES)
         return file.read()
+
+
+def _check_claims(what: str, claims: list[int], limit: int) -> None:
+    """Refuse what the parts of a file claim to hold where it is too much, in one or in all."""
+    # In a sum alone, a part of fewer than none would hide one of far too many.
+    if min(claims, default=0) < 0 or sum(claims) > limit:
+        raise ValueError(
+            f"expected parts of 0 or more {what}, together at most {limit},"
+            f" found parts of {min(claims)} to {max(claims)}, together {sum(claims)}"
+        )
 
 
 def _check_about(path: Path, about: dict[str, Any]) -> dict[str, Any]:
@@ -153,11 +158,12 @@ def _to_labels(path: Path, column: Any, n_classes: int) -> NDArray[np.int64]:
 def _to_scores(path: Path, column: Any, n_classes: int) -> NDArray[np.float32]:
     import pyarrow as pa
 
-    kind = column.type
-    is_list = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
+    types, kind = pa.types, column.type
+    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    of = kind.value_type if is_list else kind
     try:
         # Texts that look like numbers would pass for them.
-        if not is_list or not pa.types.is_floating(kind.value_type):
+        if not is_list or not (types.is_floating(of) or types.is_integer(of)):
             raise TypeError(str(kind))
         rows = np.stack(column.to_numpy()) if len(column) else np.empty((0, n_classes))
         return rows.astype(np.float32).reshape(len(column), n_classes)

@@ -143,5 +143,26 @@ def test_a_folder_or_a_pipe_is_not_waited_for(tmp_path):
 @pytest.mark.parametrize("limit", ["MAX_VALUES", "MAX_BYTES"])
 def test_a_claim_of_too_much_is_not_believed(path, monkeypatch, limit):
     monkeypatch.setattr(scores_file, limit, 20)
-    with pytest.raises(TrainError, match=r"score file: expected at most .* bytes, found"):
+    what = "values" if limit == "MAX_VALUES" else "bytes"
+    with pytest.raises(TrainError, match=f"file: expected parts of .* {what}, together at most 20"):
         read_scores(path)
+
+
+def test_a_claim_of_fewer_than_none_hides_no_other(path):
+    content = path.read_bytes()
+    # Three of four columns: 4 values, told as 8 between the heads of two numbers; 7 tells -4.
+    assert content.count(b"\x16\x08\x16") == 3
+    path.write_bytes(content.replace(b"\x16\x08\x16", b"\x16\x07\x16", 1))
+    with pytest.raises(TrainError, match=r"found parts of -4 to 12, together 16$"):
+        read_scores(path)
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float64(), pa.int64(), pa.uint8()])
+@pytest.mark.parametrize("make_list", [pa.list_, pa.large_list, lambda kind: pa.list_(kind, 3)])
+def test_scores_of_other_writers_are_read(path, kind, make_list):
+    values = [[3, 1, 2], [2, 3, 1], [1, 2, 3], [0, 1, 0]]
+    rows = [np.array(row, kind.to_pandas_dtype()) for row in values]
+    change(path, column="scores", values=pa.array(rows, make_list(kind)))
+    read = read_scores(path).scores
+    assert read.dtype == np.float32
+    assert read.tolist() == values
