@@ -7,7 +7,8 @@ import pytest
 from shard_builders import RECORDINGS, MadeDataset, Recording, make_sample, write_dataset
 
 from toolkit.errors import ShardError
-from toolkit.shards import DatasetReader, read_dataset_info, read_manifest
+from toolkit.shards import DatasetReader, ShardReader, read_dataset_info, read_manifest
+from toolkit.shards.sidecar import shard_path
 from toolkit.skeleton import NTU25
 
 # Of the recordings built, c and e are not usable; d has 5 frames.
@@ -109,17 +110,21 @@ def test_only_so_many_shards_stay_open(made, monkeypatch):
 def test_a_shard_is_looked_into_once_while_it_is_known(made, monkeypatch):
     from toolkit.shards import dataset, reader
 
+    with ShardReader(shard_path(made, 0)) as one:
+        assert (one.nbytes, len(one)) == (0, 2)
+        size = one.nbytes
     looked, open_shard = [], reader.open_shard
     monkeypatch.setattr(
         reader, "open_shard", lambda path: looked.append(path.name) or open_shard(path)
     )
     monkeypatch.setattr(dataset, "_MAX_OPEN", 1)
+    monkeypatch.setattr(dataset, "_MAX_RESTING_BYTES", 2.5 * size)
     with DatasetReader(made) as data:
         for number in (0, 2, 3, 0, 2, 3):
             data.sample(number)
         assert looked == ["00000.h5", "00001.h5", "00002.h5"]
         assert (data.sample(1).joints == poses_of("b").joints).all()
-        monkeypatch.setattr(dataset, "_MAX_RESTING", 1)
+        monkeypatch.setattr(dataset, "_MAX_RESTING_BYTES", 1.5 * size)
         data.sample(2)  # Shard 2 has rested longest and is forgotten.
         data.sample(3)
         assert looked[3:] == ["00002.h5"]

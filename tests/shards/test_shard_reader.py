@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import pickle
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -177,6 +178,23 @@ def test_a_skeleton_only_window_has_no_pictures(tmp_path):
     assert list(window.jpegs) == []
     with pytest.raises(ValueError, match="skeleton-only"):
         window.pictures()
+
+
+def test_what_a_resting_reader_holds_is_as_large_as_it_says(tmp_path):
+    path = write_shard(tmp_path / "00000.h5", [5] * 300, pictures=False)
+    resting = []
+    tracemalloc.start()
+    try:
+        for _ in range(12):
+            reader = ShardReader(path)
+            assert len(reader) == 300
+            reader.rest()
+            resting.append((reader, tracemalloc.get_traced_memory()[0]))
+    finally:
+        tracemalloc.stop()
+    # The first two also take what is made once.
+    held = (resting[-1][1] - resting[1][1]) / 10
+    assert reader.nbytes == pytest.approx(held, rel=0.25)
 
 
 def test_a_reader_opens_late_and_again(tmp_path):

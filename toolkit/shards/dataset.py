@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 # More shards than this give their files back, the longest unused first: file handles are scarce.
 _MAX_OPEN = 256
-# Of so many more it stays known what is in them, 30 kB each: the next window may be from any shard,
-# and to look into one takes as long as to decode a window.
-_MAX_RESTING = 8192
+# Of others it stays known what is in them, up to so many bytes in all, in every process that reads:
+# the next window may be from any shard, and to look into one takes as long as to decode a window.
+_MAX_RESTING_BYTES = 64 * 10**6
 
 # What the manifest must say of every usable sample.
 _NUMBERS = ("shard", "shard_row", "label", "n_frames")
@@ -93,7 +93,7 @@ class DatasetReader:
         numbers = {c: _whole_numbers(self.folder, usable[c]) for c in _NUMBERS}
         self._shard, self._row, self.labels, self.n_frames = (numbers[c] for c in _NUMBERS)
         self._open: OrderedDict[int, ShardReader] = OrderedDict()
-        self._resting: OrderedDict[int, ShardReader] = OrderedDict()
+        self._resting = _Resting()
 
     def __enter__(self) -> "DatasetReader":
         return self
@@ -106,7 +106,7 @@ class DatasetReader:
     def __getstate__(self) -> dict[str, Any]:
         # The manifest, if it was looked at, is read again rather than sent to every worker.
         state = {k: v for k, v in self.__dict__.items() if k != "samples"}
-        return state | {"_open": OrderedDict(), "_resting": OrderedDict()}
+        return state | {"_open": OrderedDict(), "_resting": _Resting()}
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -133,9 +133,9 @@ class DatasetReader:
 
     def close(self) -> None:
         """Close all shards; they open again on the next access."""
-        for readers in (self._open, self._resting):
-            while readers:
-                readers.popitem()[1].close()
+        self._resting = _Resting()
+        while self._open:
+            self._open.popitem()[1].close()
 
     def sample(self, sample: int) -> Window:
         """Return all frames of a sample."""
@@ -164,19 +164,35 @@ class DatasetReader:
 
     def _reader(self, shard: int) -> ShardReader:
         if shard not in self._open:
-            resting = self._resting.pop(shard, None)
-            path = shard_path(self.folder, shard)
-            self._open[shard] = ShardReader(path) if resting is None else resting
+            reader = self._resting.take(shard)
+            if reader is None:
+                reader = ShardReader(shard_path(self.folder, shard))
+            self._open[shard] = reader
             if len(self._open) > _MAX_OPEN:
-                self._rest(*self._open.popitem(last=False))
+                self._resting.put(*self._open.popitem(last=False))
         self._open.move_to_end(shard)
         return self._open[shard]
 
-    def _rest(self, shard: int, reader: ShardReader) -> None:
+
+class _Resting:
+    """Readers whose files are closed; the longest unused are forgotten when all take too much."""
+
+    def __init__(self) -> None:
+        self._readers: OrderedDict[int, ShardReader] = OrderedDict()
+        self._nbytes = 0
+
+    def put(self, shard: int, reader: ShardReader) -> None:
         reader.rest()
-        self._resting[shard] = reader
-        if len(self._resting) > _MAX_RESTING:
-            self._resting.popitem(last=False)
+        self._readers[shard] = reader
+        self._nbytes += reader.nbytes
+        while self._nbytes > _MAX_RESTING_BYTES:
+            self._nbytes -= self._readers.popitem(last=False)[1].nbytes
+
+    def take(self, shard: int) -> ShardReader | None:
+        reader = self._readers.pop(shard, None)
+        if reader is not None:
+            self._nbytes -= reader.nbytes
+        return reader
 
 
 def _whole_numbers(folder: Path, column: "pd.Series[Any]") -> NDArray[np.int32]:

@@ -6,6 +6,7 @@ Everything a shard claims is checked here, before any of it is used.
 import json
 import math
 import os
+import sys
 from contextlib import ExitStack
 from functools import cache, lru_cache
 from pathlib import Path
@@ -41,6 +42,8 @@ _LOADED = (
     "sample/id", "sample/label", "sample/row", "clip/sample", "clip/start", "clip/n_valid",
     "rgb/offset", "rgb/size", "rgb/crc32",
 )  # fmt: skip
+# What a reader, its path and the places of all tables take, measured.
+_BYTES_BESIDE = 5500
 
 Columns = dict[str, NDArray[Any]]
 Stamp = tuple[int, int, int, int, int]
@@ -49,10 +52,12 @@ Stamp = tuple[int, int, int, int, int]
 class Index(NamedTuple):
     """Small tables, the places of all, and where frames come from, if any were stored.
 
-    ``stamp`` tells the file from another of its name.
+    ``stamp`` tells the file from another of its name; ``nbytes`` is about the memory that all of
+    this takes, its reader included.
     """
 
     stamp: Stamp
+    nbytes: int
     layout: SkeletonLayout
     places: dict[str, Place]
     ids: list[str]
@@ -126,6 +131,7 @@ def _look_into(path: Path, file: h5f.FileID, handle: int) -> Index:
     _check_counts(path, places, wanted, columns)
     return Index(
         _stamp(info),
+        _count_bytes(ids, columns),
         layout,
         places,
         ids,
@@ -136,6 +142,11 @@ def _look_into(path: Path, file: h5f.FileID, handle: int) -> Index:
         clip_n_valid=columns["clip/n_valid"],
         store=open_store(codec, path, ids, columns) if "rgb/offset" in wanted else None,
     )
+
+
+def _count_bytes(ids: list[str], columns: Columns) -> int:
+    kept = [column.nbytes for name, column in columns.items() if name != "rgb/offset"]
+    return _BYTES_BESIDE + sum(kept) + sum(map(sys.getsizeof, ids))
 
 
 def _read_codec(path: Path, root: h5g.GroupID) -> Codec:

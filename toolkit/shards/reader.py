@@ -105,6 +105,11 @@ class ShardReader:
         if opened is not None:
             os.close(opened[0])
 
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes of memory are held while it rests; 0 before the first access."""
+        return 0 if self._known is None else self._known.nbytes
+
     def __len__(self) -> int:
         return len(self._index.labels)
 
