@@ -180,6 +180,19 @@ def test_a_skeleton_only_window_has_no_pictures(tmp_path):
         window.pictures()
 
 
+def test_a_clip_that_is_damaged_meanwhile_is_refused(tmp_path):
+    path = write_shard(tmp_path / "00000.h5", [20, 20], pictures=False)
+    with ShardReader(path) as reader:
+        reader.clip(1)
+        start = reader._index.places["clip/start"]
+        with path.open("r+b") as file:
+            file.seek(start.offset + start.row_bytes)
+            file.write((-9).to_bytes(8, "little", signed=True))
+        with pytest.raises(ShardError, match="clip/start: expected clips inside their samples"):
+            reader.clip(1)
+        assert len(reader.clip(0).joints) == 16
+
+
 def test_what_a_resting_reader_holds_is_as_large_as_it_says(tmp_path):
     path = write_shard(tmp_path / "00000.h5", [5] * 300, pictures=False)
     resting = []

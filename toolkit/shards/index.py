@@ -63,9 +63,6 @@ class Index(NamedTuple):
     ids: list[str]
     labels: NDArray[np.int32]
     rows: NDArray[np.int64]
-    clip_sample: NDArray[np.int32]
-    clip_start: NDArray[np.int64]
-    clip_n_valid: NDArray[np.uint8]
     store: FrameStore | None
 
 
@@ -137,16 +134,13 @@ def _look_into(path: Path, file: h5f.FileID, handle: int) -> Index:
         ids,
         labels=columns["sample/label"],
         rows=columns["sample/row"],
-        clip_sample=columns["clip/sample"],
-        clip_start=columns["clip/start"],
-        clip_n_valid=columns["clip/n_valid"],
         store=open_store(codec, path, ids, columns) if "rgb/offset" in wanted else None,
     )
 
 
 def _count_bytes(ids: list[str], columns: Columns) -> int:
-    kept = [column.nbytes for name, column in columns.items() if name != "rgb/offset"]
-    return _BYTES_BESIDE + sum(kept) + sum(map(sys.getsizeof, ids))
+    kept = columns["sample/label"].nbytes + columns["sample/row"].nbytes
+    return _BYTES_BESIDE + kept + sum(map(sys.getsizeof, ids))
 
 
 def _read_codec(path: Path, root: h5g.GroupID) -> Codec:
@@ -296,7 +290,7 @@ def _check_counts(
         counts["G"] = int(count_groups(columns["sample/row"]).sum())
         check(list(places))
         check_frames(path, columns)
-    _check_clips(path, columns)
+    check_clips(path, columns)
 
 
 def _check_boundaries(path: Path, name: str, bounds: NDArray[np.int64], end: int) -> None:
@@ -304,7 +298,8 @@ def _check_boundaries(path: Path, name: str, bounds: NDArray[np.int64], end: int
         raise refuse_boundaries(path, name, end)
 
 
-def _check_clips(path: Path, columns: Columns) -> None:
+def check_clips(path: Path, columns: Columns) -> None:
+    """Raise ``ShardError`` unless each of some clips lies inside its sample."""
     rows = columns["sample/row"]
     sample, start, n_valid = (columns[f"clip/{name}"] for name in ("sample", "start", "n_valid"))
     if len(sample) and (sample.min() < 0 or sample.max() >= len(rows) - 1):

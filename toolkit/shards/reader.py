@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from toolkit import clips
 from toolkit.shards.codec import Buffer, Picture
 from toolkit.shards.frames import NO_FRAMES, Frames
-from toolkit.shards.index import Index, open_again, open_shard
+from toolkit.shards.index import Index, check_clips, open_again, open_shard
 from toolkit.shards.places import read_frames, read_rows
 from toolkit.skeleton import SkeletonLayout
 
@@ -64,6 +64,7 @@ _FRAME_TABLES = {
     "video_index": "frame/video_index",
     "drift_s": "frame/drift_s",
 }
+_CLIP_TABLES = ("clip/sample", "clip/start", "clip/n_valid")
 
 
 class ShardReader:
@@ -141,11 +142,12 @@ class ShardReader:
     @property
     def n_clips(self) -> int:
         """How many clips the shard lists, over all samples."""
-        return len(self._index.clip_start)
+        return self._index.places["clip/start"].shape[0]
 
     def clips_of(self, sample: int) -> NDArray[np.intp]:
         """Return the numbers of a sample's clips."""
-        return np.flatnonzero(self._index.clip_sample == self._checked(sample))
+        listed = self._clip_columns(0, self.n_clips)["clip/sample"]
+        return np.flatnonzero(listed == self._checked(sample))
 
     def sample(self, sample: int) -> Window:
         """Return all frames of a sample."""
@@ -168,10 +170,20 @@ class ShardReader:
 
     def clip(self, clip: int, length: int = clips.CLIP_LENGTH) -> Window:
         """Return one listed clip, a short last one looped from its own valid frames."""
-        index = self._index
         if not 0 <= clip < self.n_clips:
             raise IndexError(f"{self.path} has {self.n_clips} clips, no number {clip}")
-        return self._read(int(index.clip_start[clip]), int(index.clip_n_valid[clip]), length)
+        listed = self._clip_columns(clip, 1)
+        return self._read(int(listed["clip/start"][0]), int(listed["clip/n_valid"][0]), length)
+
+    def _clip_columns(self, first: int, n_clips: int) -> dict[str, NDArray[Any]]:
+        """Read and check clips; kept of thousands of shards they would fill the memory."""
+        handle, index = self._open()
+        columns = {
+            name: read_rows(self.path, handle, index.places[name], first, n_clips)
+            for name in _CLIP_TABLES
+        }
+        check_clips(self.path, {"sample/row": index.rows, **columns})
+        return columns
 
     def _checked(self, sample: int) -> int:
         if not 0 <= sample < len(self):
