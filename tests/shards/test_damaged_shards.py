@@ -104,6 +104,21 @@ def test_a_foreign_hdf5_file(tmp_path):
     assert refusal(path) == wanted
 
 
+def test_a_shard_whose_root_is_no_group(whole, tmp_path):
+    path = tmp_path / "00001.h5"
+    with h5py.File(whole) as shard, h5py.File(path, "w", libver="earliest") as file:
+        table = file.create_dataset("x", data=np.arange(5))
+        for name, value in shard.attrs.items():
+            table.attrs[name] = value
+        address = h5py.h5o.get_info(table.id).addr
+    with path.open("r+b") as file:
+        # The superblock's address of the root group.
+        file.seek(64)
+        file.write(address.to_bytes(8, "little"))
+    assert refusal(path).startswith("file: expected an HDF5 shard, found ")
+    assert refusal(path).endswith("(not a group)")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "found"),
     [

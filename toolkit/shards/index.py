@@ -116,7 +116,7 @@ def _look_into(path: Path, file: h5f.FileID, handle: int) -> Index:
     """Look into an open file by h5py's low-level calls: its objects take several times as long."""
     info = os.fstat(handle)
     # Not the file itself: not every HDF5 finds attributes there.
-    root = h5o.open(file, b"/")
+    root = h5g.open(file, b"/")
     codec = _read_codec(path, root)
     layout = _read_layout(path, root)
     wanted = tables(layout, codec)
