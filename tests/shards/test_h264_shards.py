@@ -376,3 +376,15 @@ def test_a_shard_without_usable_samples(tmp_path):
     with ShardReader(path) as reader:
         assert len(reader) == 0
         assert reader.has_pictures
+
+
+# A key frame of 48x32 that claims colours of a kind which no table knows.
+UNKNOWN_COLOURS = bytes.fromhex(
+    "0000016764000aacb46b4dc003030000000168ce039cb000000165888409219e" + 26 * "ff" + "0835"
+)
+
+
+def test_colours_that_nobody_can_show_are_refused():
+    group = group_of([memoryview(UNKNOWN_COLOURS)], (48, 32))
+    with pytest.raises(ShardError, match="expected colours that can be shown"):
+        group.decode(0, 1)

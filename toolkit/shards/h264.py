@@ -2,7 +2,8 @@
 
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,10 @@ class Group:
             raise self._refusal(f"frames of CRC-32 {self.crc32:08x}", f"{found:08x}")
         decoder = _decoder()
         frames = self._decode(decoder, end)
-        return [decoder.to_rgb(frame) for frame in frames[begin:]]
+        try:
+            return [decoder.to_rgb(frame) for frame in frames[begin:]]
+        except ValueError as error:
+            raise self._refusal("colours that can be shown", str(error)) from error
 
     def _decode(self, decoder: "_Decoder", end: int) -> "list[av.VideoFrame]":
         """Return the first frames, each of them checked against what is told of the group."""
@@ -138,12 +142,8 @@ class _Decoder:
 
         Raises ``ValueError`` on what is no H.264, or of pictures larger than ``size``.
         """
-        try:
+        with self._telling():
             return self._decode(packets, self._open(size))
-        except MemoryError:
-            raise
-        except self._error as error:
-            raise ValueError(str(getattr(error, "strerror", error))) from error
 
     def _open(self, size: tuple[int, int]) -> Any:
         # Always a new one: flushed after a damaged group, FFmpeg shows parts of it in the next.
@@ -163,8 +163,20 @@ class _Decoder:
             frames += context.decode(packet)
         return frames + context.decode(None)
 
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Let what FFmpeg refuses be a ``ValueError``."""
+        try:
+            yield
+        except MemoryError:
+            raise
+        except self._error as error:
+            raise ValueError(str(getattr(error, "strerror", error))) from error
+
     def to_rgb(self, frame: "av.VideoFrame") -> Picture:
-        rgb = self._reformatter.reformat(frame, format="rgb24", **self._one_thread)
+        """Return a frame's colours; raises ``ValueError`` where the stream claims unknown ones."""
+        with self._telling():
+            rgb = self._reformatter.reformat(frame, format="rgb24", **self._one_thread)
         plane = rgb.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         return rows[: rgb.height, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
