@@ -412,3 +412,10 @@ def test_flipped_bytes_never_end_in_another_error_or_a_crash(shard):
     )
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) > 30
+
+
+def test_a_shard_behind_a_user_block(tmp_path):
+    path = tmp_path / "00000.h5"
+    with h5py.File(path, "w", userblock_size=1024) as file:
+        file.create_dataset("sample/label", shape=(5,), dtype="<i4")
+    assert refusal(path) == "file: expected an HDF5 shard, found one behind a user block"

@@ -16,6 +16,8 @@ from stored import LENGTHS, grey_of, marked_jpeg, value_of, write_shard
 from toolkit.errors import ShardError
 from toolkit.shards import ShardReader
 from toolkit.shards import index as shard_index
+from toolkit.shards import reader as shard_reader
+from toolkit.shards.index import open_again, open_shard
 
 OPEN_FILES = Path("/proc/self/fd")
 
@@ -208,6 +210,38 @@ def test_what_a_resting_reader_holds_is_as_large_as_it_says(tmp_path):
     # The first two also take what is made once.
     held = (resting[-1][1] - resting[1][1]) / 10
     assert reader.nbytes == pytest.approx(held, rel=0.25)
+
+
+def test_a_slower_thread_leaves_no_handle_open(tmp_path, monkeypatch):
+    reader = ShardReader(write_shard(tmp_path / "00000.h5", [20], pictures=False))
+    handles = []
+
+    def open_meanwhile(path):
+        opened = open_shard(path)
+        handles.append(opened[0])
+        if len(handles) == 1:
+            # What another thread does in between.
+            assert len(reader) == 1
+        return opened
+
+    monkeypatch.setattr(shard_reader, "open_shard", open_meanwhile)
+    assert len(reader) == 1
+    reader.close()
+    assert len(handles) == 2
+    for handle in handles:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(handle)
+
+
+def test_a_file_that_its_server_loses_meanwhile_is_looked_into_again(tmp_path, monkeypatch):
+    path = write_shard(tmp_path / "00000.h5", [20], pictures=False)
+    handle, index = open_shard(path)
+    os.close(handle)
+    n_open = len(list(OPEN_FILES.iterdir()))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fstat", lambda _: (tmp_path / "gone").stat())
+        assert open_again(path, index) is None
+    assert len(list(OPEN_FILES.iterdir())) == n_open
 
 
 def test_a_reader_opens_late_and_again(tmp_path):

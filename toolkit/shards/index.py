@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,9 +73,12 @@ def open_again(path: Path, index: Index) -> int | None:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    if _stamp(os.fstat(handle)) == index.stamp:
-        return handle
-    os.close(handle)
+    with ExitStack() as undo, suppress(OSError):
+        undo.callback(os.close, handle)
+        # A file server may have lost it between the two.
+        if _stamp(os.fstat(handle)) == index.stamp:
+            undo.pop_all()
+            return handle
     return None
 
 
@@ -115,6 +118,9 @@ def _check_file(path: Path) -> None:
 def _look_into(path: Path, file: h5f.FileID, handle: int) -> Index:
     """Look into an open file by h5py's low-level calls: its objects take several times as long."""
     info = os.fstat(handle)
+    if file.get_create_plist().get_userblock():
+        # Behind one HDF5 tells a place even of what was never written.
+        raise ShardError(path, "file", expected="an HDF5 shard", found="one behind a user block")
     # Not the file itself: not every HDF5 finds attributes there.
     root = h5g.open(file, b"/")
     codec = _read_codec(path, root)
@@ -140,6 +146,10 @@ def _look_into(path: Path, file: h5f.FileID, handle: int) -> Index:
 
 def _count_bytes(ids: list[str], columns: Columns) -> int:
     kept = columns["sample/label"].nbytes + columns["sample/row"].nbytes
+    if "rgb/crc32" in columns:
+        # With the number of each sample's first group.
+        kept += columns["rgb/size"].nbytes + columns["rgb/crc32"].nbytes
+        kept += columns["sample/row"].nbytes
     return _BYTES_BESIDE + kept + sum(map(sys.getsizeof, ids))
 
 

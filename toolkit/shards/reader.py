@@ -146,7 +146,8 @@ class ShardReader:
 
     def clips_of(self, sample: int) -> NDArray[np.intp]:
         """Return the numbers of a sample's clips."""
-        listed = self._clip_columns(0, self.n_clips)["clip/sample"]
+        handle, index = self._open()
+        listed = read_rows(self.path, handle, index.places["clip/sample"], 0, self.n_clips)
         return np.flatnonzero(listed == self._checked(sample))
 
     def sample(self, sample: int) -> Window:
@@ -172,15 +173,14 @@ class ShardReader:
         """Return one listed clip, a short last one looped from its own valid frames."""
         if not 0 <= clip < self.n_clips:
             raise IndexError(f"{self.path} has {self.n_clips} clips, no number {clip}")
-        listed = self._clip_columns(clip, 1)
+        listed = self._clip_columns(clip)
         return self._read(int(listed["clip/start"][0]), int(listed["clip/n_valid"][0]), length)
 
-    def _clip_columns(self, first: int, n_clips: int) -> dict[str, NDArray[Any]]:
-        """Read and check clips; kept of thousands of shards they would fill the memory."""
+    def _clip_columns(self, clip: int) -> dict[str, NDArray[Any]]:
+        """Read and check one clip; kept of thousands of shards all would fill the memory."""
         handle, index = self._open()
         columns = {
-            name: read_rows(self.path, handle, index.places[name], first, n_clips)
-            for name in _CLIP_TABLES
+            name: read_rows(self.path, handle, index.places[name], clip, 1) for name in _CLIP_TABLES
         }
         check_clips(self.path, {"sample/row": index.rows, **columns})
         return columns
@@ -233,5 +233,9 @@ class ShardReader:
                 handle = open_again(self.path, known)
             if known is None or handle is None:
                 handle, known = open_shard(self.path)
-            self._opened, self._known = (handle, known), known
+            if self._opened is None:
+                self._opened, self._known = (handle, known), known
+            else:
+                # Another thread was faster.
+                os.close(handle)
         return self._opened
