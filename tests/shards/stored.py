@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
+import h5py
 import numpy as np
+import pytest
 from shard_builders import encode_group
 
 from toolkit.aligned import AlignedSample
+from toolkit.errors import ShardError
 from toolkit.readers.group_encoder import name_encoder
+from toolkit.shards import ShardReader
 from toolkit.shards.codec import encode_picture
 from toolkit.shards.writer import Coding, ShardWriter
 from toolkit.skeleton import NTU25, SkeletonSequence
@@ -84,3 +88,40 @@ def write_h264_shard(path, lengths=LENGTHS):
                     add(frame)
             writer.add(replace(marked_sample(sample, n_frames), picture_size=SIZE))
     return path
+
+
+def frames_of(window, sample):
+    """Return the frame numbers that a window's tables say it holds; they must all agree."""
+    frames = [round(v) - value_of(sample, 0) for v in window.joints[:, 0, 0, 0].tolist()]
+    assert frames == [v - value_of(sample, 0) for v in window.video_index.tolist()]
+    marks = np.array(frames) + value_of(sample, 0)
+    np.testing.assert_array_equal(
+        window.joints, np.broadcast_to(window.joints[:, :1, :1, :1], window.joints.shape)
+    )
+    np.testing.assert_array_equal(window.present, np.stack([marks % 2 == 0, marks % 3 == 0], 1))
+    np.testing.assert_allclose(window.pixels[:, 1, 24, 1], marks / 1000, rtol=1e-6)
+    np.testing.assert_allclose(window.drift_s, marks / 1e4, rtol=1e-6)
+    np.testing.assert_array_equal(window.tracking[:, 1, 24], marks % 3)
+    assert [bytes(j) for j in window.jpegs] == [marked_jpeg(sample, t) for t in frames]
+    return frames
+
+
+def refusal(path):
+    """Return what a reader says of a shard, without the path; it must be refused."""
+    with pytest.raises(ShardError) as caught, ShardReader(path) as reader:
+        len(reader)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{path}: ")
+    return sentence.removeprefix(f"{path}: ")
+
+
+def replace_table(path, name, data, **storage):
+    """Put another table in the place of one."""
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file.create_dataset(name, data=data, **storage)
+
+
+def table(path, name):
+    with h5py.File(path) as file:
+        return file[name][()]

@@ -26,9 +26,9 @@ _MOST_TRIES = 2
 # Where so many shards kill their processes, the machine is to blame.
 _MOST_LEFT_OUT = 8
 _DIED = (
-    "the process that made it died, with no other beside it too, for {} (killed from outside, or"
-    " out of memory): what is finished is kept; run the same command again to go on, with fewer"
-    " --jobs if memory is short"
+    "{} could not be made: the process died each time, with no other beside it too (killed from"
+    " outside, or out of memory); what is finished is kept: run the same command again to go on,"
+    " with fewer --jobs if memory is short"
 )
 Task = TypeVar("Task")
 Result = TypeVar("Result")
